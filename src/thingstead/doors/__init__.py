@@ -1,0 +1,1 @@
+"""Floor 4: one package per API, wire format <-> core calls."""

@@ -1,0 +1,1 @@
+"""Agent door: /iot, south HTTP and MQTT for FIWARE devices (spec/agent.md)."""

@@ -1,0 +1,1 @@
+"""Context door: the NGSIv2 context broker (spec/agent.md section 17)."""

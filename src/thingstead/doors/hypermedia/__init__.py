@@ -1,0 +1,1 @@
+"""Hypermedia door: HAL+JSON and streams for Chain clients (spec/hypermedia.md)."""

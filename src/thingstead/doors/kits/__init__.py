@@ -1,0 +1,1 @@
+"""Kits door: /kits for AstroPlant clients (spec/things.md section 10)."""

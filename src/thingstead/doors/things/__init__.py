@@ -1,0 +1,1 @@
+"""Things door: shadows over MQTT and REST, readings, credentials (spec/things.md)."""

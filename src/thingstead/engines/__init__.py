@@ -1,0 +1,1 @@
+"""Floor 2: one package per engine, each implementing a port."""

@@ -1,0 +1,1 @@
+"""Service broker Local: a CA of our own and device certificates."""

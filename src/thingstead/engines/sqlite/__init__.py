@@ -1,0 +1,1 @@
+"""Store on SQLite (apsw): store.db and series.db."""

@@ -1,0 +1,1 @@
+"""HTTP serving and limits."""
