@@ -1,0 +1,259 @@
+"""The object: a JSON document with the common envelope (objects.md 2), and its conversions. Pure.
+
+Three forms: `Object` in memory, *public bytes* (canonical JSON, spliced into answers) and *private bytes* (hidden fields).
+Declared fields of built-in types stand in `own`, unknown members in `custom`; on the wire both are flat.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from thingstead.model import ids, types
+from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
+
+ENVELOPE: Final = frozenset(
+    "id type appid timestamp updated name parentid creatorid tags votes version stored indexed cached".split()
+)
+COMPUTED: Final = frozenset({"objectURI", "plural", "class"})
+NOT_CUSTOM: Final = ENVELOPE | COMPUTED
+_LOCKED: Final = frozenset({"id", "type", "appid", "timestamp", "parentid", "creatorid"})
+
+
+class Object(msgspec.Struct):
+    """One object. `app` is the bare identifier of its tenant; times are ms; `docid` and `rev` are internal."""
+
+    id: str
+    type: str
+    app: str
+    timestamp: int
+    name: str
+    docid: int = 0
+    rev: int = 0  # 0: not stored yet
+    parentid: str | None = None
+    creatorid: str | None = None
+    updated: int | None = None
+    tags: list[str] | None = None
+    votes: int = 0
+    version: int = 0
+    stored: bool = True
+    indexed: bool = True
+    cached: bool = True
+    own: JsonObject = {}
+    custom: JsonObject = {}
+    hidden: JsonObject = {}
+
+    def wire(self) -> JsonObject:
+        """The flat JSON form that clients see."""
+        plural = types.plural(self.type)
+        shown_id = self.id[len(ids.TAG_PREFIX) :] if self.type == "tag" else self.id
+        out: JsonObject = {"id": self.id, "timestamp": self.timestamp, "type": self.type, "appid": self.app}
+        if self.parentid is not None:
+            out["parentid"] = self.parentid
+        if self.creatorid is not None:
+            out["creatorid"] = self.creatorid
+        if self.updated is not None:
+            out["updated"] = self.updated
+        out["name"] = self.name
+        if self.tags is not None:
+            out["tags"] = list[Json](self.tags)
+        out["votes"] = self.votes
+        out["version"] = self.version
+        out["stored"] = self.stored
+        out["indexed"] = self.indexed
+        out["cached"] = self.cached
+        out.update(self.own)
+        out.update(self.custom)
+        out["objectURI"] = f"/{quote(plural, safe='')}/{quote(shown_id, safe='')}"
+        out["plural"] = plural
+        return out
+
+    def public(self) -> bytes:
+        """The canonical public bytes."""
+        return dump(self.wire())
+
+    def private(self) -> bytes | None:
+        """The private bytes, None if nothing is hidden."""
+        return dump(self.hidden) if self.hidden else None
+
+    def searchable(self) -> JsonObject:
+        """The form that is indexed: core and declared fields at the top, custom ones under `properties` (objects.md 6.5)."""
+        out = self.wire()
+        for name in self.custom:
+            del out[name]
+        del out["objectURI"], out["plural"]
+        for name in NEVER_INDEXED:
+            out.pop(name, None)
+        if self.custom:
+            out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
+        return out
+
+
+NEVER_INDEXED: Final = frozenset(
+    {"settings", "datatypes", "resourcePermissions", "validationConstraints", "deviceState", "deviceMetadata"}
+)
+
+
+def decode(app: str, public: bytes, private: bytes | None = None, *, docid: int = 0, rev: int = 0) -> Object:
+    """The object of stored bytes."""
+    wire = parse_object(public)
+    spec = types.spec_of(str(wire["type"]))
+    obj = Object(
+        id=str(wire["id"]),
+        type=str(wire["type"]),
+        app=app,
+        timestamp=_int(wire.get("timestamp")),
+        name=str(wire.get("name", "")),
+        docid=docid,
+        rev=rev,
+        own={},
+        custom={},
+        hidden=parse_object(private) if private else {},
+    )
+    _read_envelope(obj, wire, locked=True)
+    obj.own = {name: wire[name] for name in spec.fields if name in wire}
+    if spec.custom or any(name not in NOT_CUSTOM and name not in spec.fields for name in wire):
+        obj.custom = {k: v for k, v in wire.items() if k not in NOT_CUSTOM and k not in spec.fields}
+    return obj
+
+
+def _int(value: Json) -> int:
+    if isinstance(value, bool):
+        return int(value)
+    try:
+        return int(float(value)) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _flag(value: Json) -> bool:
+    return value if isinstance(value, bool) else isinstance(value, str) and value.strip().lower() == "true"
+
+
+def _text(value: Json) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> None:
+    """Take the envelope's members from a body; null means "not given" (objects.md 2.1)."""
+    if locked:
+        if body.get("timestamp") is not None:
+            obj.timestamp = _int(body["timestamp"]) or obj.timestamp
+        if body.get("parentid") is not None:
+            obj.parentid = _text(body["parentid"])
+        if body.get("creatorid") is not None:
+            obj.creatorid = _text(body["creatorid"])
+    if body.get("updated") is not None:
+        obj.updated = _int(body["updated"])
+    name = body.get("name")
+    if name is not None:
+        obj.name = _text(name) or obj.name
+    tags = body.get("tags")
+    if tags is not None:
+        obj.tags = [t for t in map(_text, tags) if t is not None] if is_array(tags) else obj.tags
+    if body.get("votes") is not None:
+        obj.votes = _int(body["votes"])
+    if body.get("version") is not None:
+        obj.version = _int(body["version"])
+    if body.get("stored") is not None:
+        obj.stored = _flag(body["stored"])
+    if body.get("indexed") is not None:
+        obj.indexed = _flag(body["indexed"])
+    if body.get("cached") is not None:
+        obj.cached = _flag(body["cached"])
+
+
+def draft(app: str, type_name: str, id: str, body: Mapping[str, Json], *, now_ms: int, docid: int) -> Object:
+    """A new object from a client's body (POST, PUT, batch create). Nothing is validated yet."""
+    spec = types.spec_of(type_name)
+    obj = Object(
+        id=id,
+        type=type_name,
+        app=app,
+        timestamp=now_ms,
+        name=f"ParaObject {id}",
+        docid=docid,
+        own={},
+        custom={},
+        hidden={},
+    )
+    _read_envelope(obj, body, locked=True)
+    for name, spec_field in spec.fields.items():
+        value = body.get(name)
+        if spec_field.server or value is None:
+            value = spec_field.default
+        else:
+            value = spec_field.coerce(value)
+        if value is not None:
+            (obj.hidden if spec_field.hidden else obj.own)[name] = value
+    if spec.custom:
+        _merge_custom(obj, spec, body, keep_null=False)
+    return obj
+
+
+def merge(obj: Object, body: Mapping[str, Json]) -> None:
+    """PATCH: what is declared and given replaces, custom fields merge one by one, null removes a custom one (objects.md 3)."""
+    spec = types.spec_of(obj.type)
+    _read_envelope(obj, body, locked=False)
+    for name, spec_field in spec.fields.items():
+        value = body.get(name)
+        if value is None or spec_field.locked or spec_field.server:
+            continue
+        coerced = spec_field.coerce(value)
+        if coerced is not None:
+            (obj.hidden if spec_field.hidden else obj.own)[name] = coerced
+    if spec.custom:
+        _merge_custom(obj, spec, body, keep_null=True)
+
+
+def _merge_custom(obj: Object, spec: types.TypeSpec, body: Mapping[str, Json], *, keep_null: bool) -> None:
+    custom = dict(obj.custom)
+    properties = body.get("properties")
+    if is_object(properties):
+        custom = {k: v for k, v in properties.items() if v is not None and k not in NOT_CUSTOM and k not in spec.fields}
+    for name, value in body.items():
+        if name in NOT_CUSTOM or name in spec.fields or (name == "properties" and is_object(value)):
+            continue
+        if value is not None:
+            custom[name] = value
+        elif keep_null:
+            custom.pop(name, None)
+    obj.custom = custom
+
+
+def select(wire: JsonObject, names: frozenset[str]) -> JsonObject:
+    """The members that a `select` names (objects.md 1.3); `properties` gives the whole custom map, nested."""
+    spec = types.spec_of(str(wire.get("type", "")))
+    custom = {k: v for k, v in wire.items() if k not in NOT_CUSTOM and k not in spec.fields} if spec.custom else {}
+    out: JsonObject = {}
+    for name in names:
+        if name == "properties" and custom:
+            out["properties"] = custom
+        elif name in wire:
+            out[name] = wire[name]
+        elif name.startswith("properties.") and name[11:] in custom:
+            out[name[11:]] = custom[name[11:]]
+    return {k: out[k] for k in (*wire, "properties") if k in out}
+
+
+def problems(obj: Object) -> list[str]:
+    """Messages of the built-in constraints that `obj` breaks (objects.md 2.6, 11.3); empty when valid."""
+    spec = types.spec_of(obj.type)
+    found: list[str] = []
+    for name in spec.required:
+        value = obj.own.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            found.append(f"'{name}' must not be blank")
+    for name, low, high in _SIZES.get(obj.type, ()):
+        value = obj.own.get(name)
+        if isinstance(value, str) and not low <= len(value) <= high:
+            found.append(f"'{name}' size must be between {low} and {high}")
+    return found
+
+
+_SIZES: Final[Mapping[str, tuple[tuple[str, int, int], ...]]] = {
+    "address": (("address", 3, 255), ("country", 2, 255), ("city", 0, 255)),
+}

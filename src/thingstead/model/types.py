@@ -1,0 +1,213 @@
+"""Types of objects (objects.md 2.3-2.6): names, plurals, reserved words, and the declared fields of the built-in ones.
+
+Pure. What a built-in type *does* stands in core/kinds; here is only what its JSON looks like.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from thingstead.model.values import Json, is_array, is_object
+
+RESERVED: Final = frozenset({"search", "searches", "util", "utils", "para"})
+GENERIC: Final = "sysprop"
+
+_PRINTABLE = re.compile(r"[ -~]+")
+_NOT_NAME = re.compile(r"[\W_]+")
+
+
+def plural(type_name: str) -> str:
+    """The plural of a type, as Para spells it (objects.md 2.3).
+
+    >>> plural("address"), plural("day"), plural("wolf")
+    ('addresses', 'daies', 'wolfs')
+    """
+    if not _PRINTABLE.fullmatch(type_name) or not type_name.strip() or type_name.endswith("es"):
+        return type_name
+    if type_name.endswith("s"):
+        return type_name + "es"
+    if type_name.endswith("y"):
+        return type_name[:-1] + "ies"
+    return type_name + "s"
+
+
+def clean(type_name: str) -> str:
+    """The type an object is stored with: leading `_`, `#` and `/` removed; blank or reserved becomes `sysprop`."""
+    cleaned = type_name.strip().lstrip("_").replace("#", "").replace("/", "")
+    return GENERIC if not cleaned.strip() or cleaned.lower() in RESERVED else cleaned
+
+
+def registered(type_name: str) -> str:
+    """A type's spelling in the app's map of data types (objects.md 2.4): symbols become `-`, lower case."""
+    return _NOT_NAME.sub(" ", type_name).strip().lower().replace(" ", "-")
+
+
+def _text(value: Json) -> Json:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else None
+
+
+def _integer(value: Json) -> Json:
+    if isinstance(value, bool):
+        return int(value)
+    try:
+        return int(float(value)) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _boolean(value: Json) -> Json:
+    return value if isinstance(value, bool) else isinstance(value, str) and value.strip().lower() == "true"
+
+
+def _texts(value: Json) -> Json:
+    if is_array(value):
+        return [text for text in (_text(item) for item in value) if isinstance(text, str)]
+    return [value] if isinstance(value, str) else None
+
+
+def _object(value: Json) -> Json:
+    return value if is_object(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One declared member: how it is coerced, and who may see and change it."""
+
+    coerce: Callable[[Json], Json] = _text
+    locked: bool = False  # settable on create, ignored by PATCH
+    hidden: bool = False  # lives in the private bytes
+    default: Json = None
+    server: bool = False  # set by the server only; ignored in bodies
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSpec:
+    """A built-in type."""
+
+    name: str
+    fields: Mapping[str, Field] = field(default_factory=dict[str, Field])
+    custom: bool = False  # unknown members are kept as custom fields
+    listed: bool = True  # shown by `_types`
+    required: tuple[str, ...] = ()  # declared fields that may not be blank
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Names of the fields that live in the private bytes."""
+        return frozenset(name for name, spec in self.fields.items() if spec.hidden)
+
+
+_LOCKED = Field(locked=True)
+_SPECS = (
+    TypeSpec(
+        "address",
+        {n: Field() for n in ("address", "country", "city", "latlng", "phone")},
+        required=("address", "country", "latlng"),
+    ),
+    TypeSpec(
+        "app",
+        {
+            "sharingIndex": Field(_boolean, locked=True, default=False),
+            "sharingTable": Field(_boolean, locked=True, default=False),
+            "readOnly": Field(_boolean, locked=True, default=False),
+            "datatypes": Field(_object, locked=True, server=True),
+            "validationConstraints": Field(_object),
+            "resourcePermissions": Field(_object),
+            "active": Field(_boolean, default=True),
+            "deleteOn": Field(_integer),
+            "tokenValiditySec": Field(_integer, default=0),
+            "appIdentifier": Field(server=True),
+            "secret": Field(hidden=True, locked=True, server=True),
+            "settings": Field(_object, hidden=True),
+        },
+    ),
+    TypeSpec(
+        "linker",
+        {n: _LOCKED for n in ("id1", "id2", "type1", "type2")} | {"metadata": Field(), "nstd": Field(lambda v: v)},
+        required=("id1", "id2", "type1", "type2"),
+    ),
+    TypeSpec(
+        "tag",
+        {"tag": _LOCKED, "count": Field(_integer, default=0), "description": Field()},
+        required=("tag",),
+    ),
+    TypeSpec(
+        "translation",
+        {
+            "authorName": Field(locked=True, default="unknown"),
+            "locale": _LOCKED,
+            "thekey": _LOCKED,
+            "value": Field(),
+            "approved": Field(_boolean, default=False),
+        },
+        required=("authorName", "locale", "thekey", "value"),
+    ),
+    TypeSpec(
+        "user",
+        {
+            "identifier": Field(),
+            "groups": Field(locked=True, default="users"),
+            "email": Field(),
+            "active": Field(_boolean, default=False),
+            "currency": Field(),
+            "picture": Field(),
+            "password": Field(hidden=True, server=True),
+            "tokenSecret": Field(hidden=True, locked=True, server=True),
+        },
+        required=("identifier", "groups", "email"),
+    ),
+    TypeSpec(
+        "vote",
+        {"value": _LOCKED, "expiresAfter": Field(_integer, locked=True), "lockedAfter": Field(_integer, locked=True)},
+        required=("value",),
+    ),
+    TypeSpec(
+        "webhook",
+        {n: Field() for n in ("targetUrl", "secret", "typeFilter", "propertyFilter")}
+        | {"urlEncoded": Field(_boolean, default=True), "active": Field(_boolean, default=False)}
+        | {"tooManyFailures": Field(_boolean, default=False), "customEvents": Field(_texts)}
+        | {n: Field(_boolean, default=False) for n in ("create", "update", "delete")}
+        | {n: Field(_boolean, default=False) for n in ("createAll", "updateAll", "deleteAll")}
+        | {"repeatedDeliveryAttempts": Field(_integer, default=1)},
+        required=("targetUrl",),
+    ),
+    TypeSpec(GENERIC, custom=True),
+    TypeSpec(
+        "thing",
+        {
+            "serviceBroker": Field(locked=True),
+            "deviceMetadata": Field(_object, hidden=True, locked=True, server=True),
+            "agent": Field(_object, hidden=True, server=True),  # doors.md 17: shown by the agent door only
+        },
+        custom=True,
+    ),
+    # built in, kept out of `_types`: other doors make them, and an app may use the same names for objects of its own
+    TypeSpec("site", custom=True, listed=False),
+    TypeSpec("sensor", custom=True, listed=False),
+    TypeSpec("metadata", custom=True, listed=False),
+    TypeSpec("entity", custom=True, listed=False),
+    TypeSpec("service_group", {"secrets": Field(_object, hidden=True, server=True)}, custom=True, listed=False),
+)
+
+BUILT_IN: Final[Mapping[str, TypeSpec]] = {spec.name: spec for spec in _SPECS}
+ORDINARY: Final = TypeSpec("", custom=True)  # every type that is not built in
+
+
+def spec_of(type_name: str) -> TypeSpec:
+    """The declared fields of a type; an ordinary type declares none."""
+    return BUILT_IN.get(type_name, ORDINARY)
+
+
+LISTED: Final[Mapping[str, str]] = {plural(spec.name): spec.name for spec in _SPECS if spec.listed}
+"""plural -> singular of the core types, the start of every `_types` answer (objects.md 9)."""
+
+_PATHS: Final[Mapping[str, str]] = {plural(spec.name): spec.name for spec in _SPECS}
+
+
+def resolve(path_type: str, datatypes: Mapping[str, str]) -> str:
+    """The type meant by a path segment: plural or singular of a core type or of the app's own, else the text itself."""
+    return _PATHS.get(path_type) or datatypes.get(path_type) or path_type

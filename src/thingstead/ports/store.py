@@ -1,0 +1,310 @@
+"""Store: the one write port, and the facets that read what it committed (design.md 3, 4, 6).
+
+Promises every engine keeps, tested by the conformance suite in `tests/ports/store_suite.py`:
+
+* **Durable**: `commit` returns only after the whole batch would survive SIGKILL and loss of power. If it raises
+  `StoreFailed`, nothing of the batch is stored, and no later read shows any of it.
+* **Atomic**: one batch is one transaction. Several callers may share one fsync; each still gets its own outcome.
+* **Refusals are single**: a change whose `expect` is stale, or whose key is taken, is refused alone and the rest of the
+  batch is stored, unless the batch is `together`: then one refusal refuses all, and nothing is stored.
+* **Journal**: every stored change to an object has a line, in the same transaction, with a sequence that is never reused.
+* **Reads** show committed rows only, and every row committed before the read began. They never wait for the writer.
+* Tenants never meet: every row belongs to one app, and only keys with `app == ""` are unique across apps.
+
+Times are integer microseconds UTC unless a name says `_ms`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+
+class Key(NamedTuple):
+    """A unique name of an object beside its id: (thing, path), (resource, apikey), kit id, certificate fingerprint, ..."""
+
+    scope: str  # which kind of name: "sensor", "device", "group", "kit", "cloud", "certificate", "identifier"
+    text: str  # the name; several parts are joined with "\x1f"
+    app: str = ""  # "": unique across all apps
+
+
+class StoredObject(msgspec.Struct, frozen=True, gc=False):
+    """One row of objects."""
+
+    app: str
+    id: str
+    type: str
+    docid: int  # creation order within the app, kept by updates; the search-after cursor (objects.md 6.7)
+    rev: int  # internal revision: 1 at creation, +1 at each write of the row
+    public: bytes  # the canonical JSON that answers are spliced from
+    private: bytes | None  # secrets and what must never be serialised
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """Create or replace one object."""
+
+    app: str
+    id: str
+    type: str
+    docid: int  # used when the row is new; an existing row keeps its own
+    public: bytes
+    private: bytes | None = None
+    parent: str | None = None  # parentid, for `scan(parent=...)`
+    expect: int | None = None  # None: whatever is there; 0: must not exist; n: must have rev n
+    keys: tuple[Key, ...] | None = None  # the whole set of keys from now on; None keeps the present set
+    stored: bool = True  # False: only a journal line that carries the bytes (objects.md 4)
+
+
+class Remove(msgspec.Struct, frozen=True, gc=False):
+    """Delete one object and its keys. Deleting what is not there is stored as nothing and reported as rev 0."""
+
+    app: str
+    id: str
+    expect: int | None = None
+
+
+Change = Put | Remove
+
+
+class Changed(NamedTuple):
+    """A change that was stored."""
+
+    rev: int  # the row's new rev; 0 when nothing was there to delete
+    seq: int  # its journal line; 0 when nothing was written
+    docid: int
+    created: bool
+
+
+class Refused(NamedTuple):
+    """A change that was not stored."""
+
+    reason: Literal["stale", "key_taken", "batch"]  # "batch": another change of a `together` batch was refused
+    key: Key | None = None  # the key that is taken
+    holder: str | None = None  # the id of the object that has the key
+
+
+class ShadowPut(msgspec.Struct, frozen=True, gc=False):
+    """Replace (or with `document=None` delete) the shadow row of one thing or entity object."""
+
+    app: str
+    thing: str
+    document: bytes | None  # encoded model.shadow.Shadow
+    expect: int | None = None  # as in Put, over the shadow's own rev
+    entity_id: str | None = None  # entity identity, for `shadows.entities`; None: not shown in the context broker
+    entity_type: str | None = None
+    entity_path: str = "/"
+    updated: int = 0  # last report or desired change
+
+
+class StoredShadow(msgspec.Struct, frozen=True, gc=False):
+    """One shadow row."""
+
+    app: str
+    thing: str
+    rev: int
+    document: bytes
+    updated: int
+    position: int  # creation order among the shadows of the app; unique, never changes
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One value of one series. Key is (series, time); the later write replaces the earlier (doors.md 12).
+
+    Numbers fill `value`; booleans fill both (`1.0`, "true"); everything else fills `text` with its JSON (doors.md 10).
+    Both empty: the leaf was removed at that moment; a log row that no history read shows.
+    """
+
+    series: int  # 63-bit number that core gave to the sensor
+    time: int
+    value: float | None
+    text: str | None
+
+
+class LogRow(NamedTuple):
+    """One row of the readings' own log: head sequence and reading."""
+
+    seq: int
+    reading: Reading
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """A small named document beside the objects (sessions, retained messages, cursors, meta). `data=None` deletes it."""
+
+    space: str
+    key: str
+    data: bytes | None
+
+
+class Batch(msgspec.Struct):
+    """What one caller wants written in one transaction."""
+
+    changes: Sequence[Change] = ()
+    shadows: Sequence[ShadowPut] = ()
+    readings: Sequence[Reading] = ()
+    items: Sequence[Item] = ()
+    desired: Sequence[
+        tuple[str, str]
+    ] = ()  # (app, thing) whose desired state changed: one journal line each, op "desired"
+    together: bool = False  # all or nothing; shadows and readings then also depend on the changes
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The outcome of a batch: one result per change and per shadow, in order."""
+
+    changes: Sequence[Changed | Refused] = ()
+    shadows: Sequence[Changed | Refused] = ()
+    refused: bool = False  # True: a `together` batch was refused whole
+    head: int = 0  # sequence of the last reading of this batch; 0 without readings
+
+
+class JournalLine(msgspec.Struct, frozen=True, gc=False):
+    """One accepted change. The current bytes are read by (app, id); `public` is kept here only for objects not stored."""
+
+    seq: int
+    app: str
+    id: str
+    op: Literal["put", "delete", "desired"]
+    type: str
+    public: bytes | None = None
+
+
+class ObjectReads(Protocol):
+    """Reads of objects."""
+
+    async def get(self, app: str, id: str) -> StoredObject | None:
+        """One object, or None."""
+        ...
+
+    async def get_many(self, app: str, ids: Sequence[str]) -> list[StoredObject]:
+        """Those that exist, in the order of `ids`, duplicates once."""
+        ...
+
+    async def find(self, key: Key) -> StoredObject | None:
+        """The object that holds `key`."""
+        ...
+
+    async def find_many(self, keys: Sequence[Key]) -> Mapping[Key, StoredObject]:
+        """The holders of those keys that are held."""
+        ...
+
+    async def scan(
+        self, app: str, *, type: str | None = None, parent: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[StoredObject]:
+        """In creation order (docid), starting strictly after docid `after`; `type` and `parent` narrow it."""
+        ...
+
+    async def count(self, app: str, *, type: str | None = None, parent: str | None = None) -> int:
+        """How many `scan` would give in all."""
+        ...
+
+
+class ShadowReads(Protocol):
+    """Reads of shadows."""
+
+    async def get_many(self, app: str, things: Sequence[str]) -> Mapping[str, StoredShadow]:
+        """The shadows that exist among `things`, by thing."""
+        ...
+
+    async def entities(
+        self, app: str, *, id: str | None = None, type: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[StoredShadow]:
+        """Shadows shown in the context broker (entity_id is set), in creation order, strictly after `position`."""
+        ...
+
+
+class ReadingReads(Protocol):
+    """Reads of readings: merged history overlaid by the heads; never a removed leaf, never a replaced value."""
+
+    async def window(
+        self, series: int, start: int | None, end: int | None, *, limit: int | None = None, newest: bool = False
+    ) -> list[Reading]:
+        """start <= time < end, ascending by time (descending if `newest`), at most `limit`; None bounds are open."""
+        ...
+
+    async def page(self, series: int, offset: int, limit: int) -> list[Reading]:
+        """`limit` readings from the `offset`-th oldest on, ascending."""
+        ...
+
+    async def count(self, series: int, start: int | None = None, end: int | None = None) -> int:
+        """How many readings `window` would give."""
+        ...
+
+    async def latest(self, series: Sequence[int]) -> Mapping[int, Reading]:
+        """The newest by time of each series that has any."""
+        ...
+
+    async def log(self, after: int, limit: int) -> list[LogRow]:
+        """Head rows with seq > after, in order, removed leaves included: what followers of reports read."""
+        ...
+
+    async def head(self) -> int:
+        """The last sequence given to a head row."""
+        ...
+
+
+class JournalReads(Protocol):
+    """Reads of the journal."""
+
+    async def read(self, after: int, limit: int) -> list[JournalLine]:
+        """Lines with seq > after, in order."""
+        ...
+
+    async def last(self) -> int:
+        """The highest sequence given so far; 0 for a new store."""
+        ...
+
+    async def first(self) -> int:
+        """The lowest sequence still kept; `last() + 1` when none is. A follower before it must rebuild."""
+        ...
+
+
+class ItemReads(Protocol):
+    """Reads of items."""
+
+    async def get(self, space: str, key: str) -> bytes | None:
+        """One item, or None."""
+        ...
+
+    async def scan(self, space: str) -> Mapping[str, bytes]:
+        """All items of a space."""
+        ...
+
+
+class Store(Protocol):
+    """See the module's docstring for what every engine promises."""
+
+    @property
+    def uuid(self) -> str:
+        """Identity of this data, made once; followers tag what they derive from it."""
+        ...
+
+    @property
+    def objects(self) -> ObjectReads: ...
+
+    @property
+    def shadows(self) -> ShadowReads: ...
+
+    @property
+    def readings(self) -> ReadingReads: ...
+
+    @property
+    def journal(self) -> JournalReads: ...
+
+    @property
+    def items(self) -> ItemReads: ...
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Write a batch; returns once it is durable. Raises StoreFailed."""
+        ...
+
+    async def passed(self, follower: str, seq: int, *, log: Literal["journal", "head"] = "journal") -> None:
+        """A follower has durably dealt with all lines up to `seq`; lines that all have passed may be trimmed."""
+        ...
+
+    async def merge(self, limit: int | None = None) -> int:
+        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Also runs by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is pending and release everything."""
+        ...
