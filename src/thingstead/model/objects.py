@@ -14,7 +14,22 @@ from thingstead.model import ids, types
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 
 ENVELOPE: Final = frozenset(
-    "id type appid timestamp updated name parentid creatorid tags votes version stored indexed cached".split()
+    [
+        "id",
+        "type",
+        "appid",
+        "timestamp",
+        "updated",
+        "name",
+        "parentid",
+        "creatorid",
+        "tags",
+        "votes",
+        "version",
+        "stored",
+        "indexed",
+        "cached",
+    ]
 )
 COMPUTED: Final = frozenset({"objectURI", "plural", "class"})
 NOT_CUSTOM: Final = ENVELOPE | COMPUTED
@@ -210,10 +225,12 @@ def merge(obj: Object, body: Mapping[str, Json]) -> None:
 
 
 def _merge_custom(obj: Object, spec: types.TypeSpec, body: Mapping[str, Json], *, keep_null: bool) -> None:
-    custom = dict(obj.custom)
+    custom: JsonObject = dict(obj.custom)
     properties = body.get("properties")
     if is_object(properties):
-        custom = {k: v for k, v in properties.items() if v is not None and k not in NOT_CUSTOM and k not in spec.fields}
+        custom = dict[str, Json](
+            (k, v) for k, v in properties.items() if v is not None and k not in NOT_CUSTOM and k not in spec.fields
+        )
     for name, value in body.items():
         if name in NOT_CUSTOM or name in spec.fields or (name == "properties" and is_object(value)):
             continue

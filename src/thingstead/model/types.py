@@ -127,7 +127,7 @@ _SPECS = (
     ),
     TypeSpec(
         "linker",
-        {n: _LOCKED for n in ("id1", "id2", "type1", "type2")} | {"metadata": Field(), "nstd": Field(lambda v: v)},
+        dict.fromkeys(("id1", "id2", "type1", "type2"), _LOCKED) | {"metadata": Field(), "nstd": Field(lambda v: v)},
         required=("id1", "id2", "type1", "type2"),
     ),
     TypeSpec(

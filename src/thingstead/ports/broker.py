@@ -1,0 +1,44 @@
+"""Service broker: who carries a thing's messages and issues its credentials: Local, later AWS IoT and Azure IoT Hub.
+
+(things.md 3.) A broker decides nothing about permissions and stores nothing: what it returns, core stores with the thing.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from thingstead.model.values import JsonObject
+from thingstead.ports.store import Key
+
+
+class Provisioned(msgspec.Struct, frozen=True):
+    """Credentials of one thing at its broker."""
+
+    details: JsonObject  # `deviceDetails`: shown once, never stored, never logged (things.md 1.2)
+    metadata: JsonObject  # `deviceMetadata`: the non-secret half and hashes of secrets; stored in the private bytes
+    keys: tuple[Key, ...]  # ("cloud", cloud id), ("certificate", fingerprint)
+
+
+class ServiceBroker(Protocol):
+    """One way to carry a thing's messages."""
+
+    @property
+    def name(self) -> str:
+        """Canonical name: "Local", "AWS", "Azure"."""
+        ...
+
+    def cloud_id(self, app: str, thing: str) -> str:
+        """The name a thing has at this broker (things.md 1.1)."""
+        ...
+
+    async def provision(self, app: str, thing: str, name: str, *, csr: str | None = None) -> Provisioned:
+        """Make credentials for a thing. Raises Unavailable, InvalidInput; after a failure nothing is left behind."""
+        ...
+
+    async def connection(self, metadata: JsonObject) -> JsonObject:
+        """The non-secret half of `deviceDetails`, from stored metadata."""
+        ...
+
+    async def deprovision(self, metadata: JsonObject) -> None:
+        """Undo `provision`; what is already gone counts as done."""
+        ...
