@@ -1,7 +1,7 @@
 """The hub: tells live listeners what has become durable (design.md 4.3). One process; a Bus between nodes comes later.
 
-A listener names the subjects it wants. Publishing is a plain call in the event loop, so events reach every listener in the
-order of the commits. A listener that lags more than its bound is cut off and told so; nobody else waits for it.
+A listener names the subjects it wants. Publishing is a plain call in the event loop, so events reach every listener in
+the order of the commits. A listener that lags more than its bound is cut off and told so; nobody else waits for it.
 """
 
 import asyncio
@@ -97,6 +97,10 @@ class Listener:
 def subject(app: str, id: str) -> str:
     """What happens to one object: its changes, its reports, those of a thing or sensor to its parents' as well."""
     return f"{app}\x1f{id}"
+
+
+ORPHAN = "\x1f"
+"""In place of the parent's id for what has no parent: the default site's listeners want it too (doors.md 9)."""
 
 
 def everything(app: str) -> str:

@@ -52,6 +52,7 @@ class Shadow(msgspec.Struct, array_like=True):
     last_stamp: int = 0  # the last stamp given to a report; stamps only grow (doors.md 12)
     updated: int = 0  # last change of either section
     created: int = 0
+    parent: str = ""  # the thing's parent, so that a report knows its site's listeners without a lookup
 
 
 _encoder = msgspec.msgpack.Encoder()

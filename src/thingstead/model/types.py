@@ -181,15 +181,16 @@ _SPECS = (
         {
             "serviceBroker": Field(locked=True),
             "deviceMetadata": Field(_object, hidden=True, locked=True, server=True),
-            "agent": Field(_object, hidden=True, server=True),  # doors.md 17: shown by the agent door only
+            "agent": Field(_object, server=True),  # the agent door's configuration of the device (doors.md 17)
+            "agentSecrets": Field(_object, hidden=True, server=True),
         },
         custom=True,
     ),
     # built in, kept out of `_types`: other doors make them, and an app may use the same names for objects of its own
     TypeSpec("site", custom=True, listed=False),
-    TypeSpec("sensor", custom=True, listed=False),
+    TypeSpec("sensor", {"series": Field(_integer, hidden=True, server=True)}, custom=True, listed=False),
     TypeSpec("metadata", custom=True, listed=False),
-    TypeSpec("entity", custom=True, listed=False),
+    TypeSpec("entity", {"entity": Field(_object, server=True)}, custom=True, listed=False),
     TypeSpec("service_group", {"secrets": Field(_object, hidden=True, server=True)}, custom=True, listed=False),
 )
 

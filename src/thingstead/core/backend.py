@@ -1,0 +1,33 @@
+"""The backend as doors see it: one value that holds the parts of core."""
+
+import msgspec
+
+from thingstead.core.access import Access
+from thingstead.core.hub import Hub
+from thingstead.core.identity import Identity
+from thingstead.core.ingest import Ingest
+from thingstead.core.objects import Objects
+from thingstead.core.search import Search
+from thingstead.core.tenants import Tenants
+from thingstead.core.things import Things
+from thingstead.model.settings import Settings
+from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.store import Store
+
+
+class Backend(msgspec.Struct, frozen=True):
+    """The parts of core, built and wired by server/compose."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    entropy: Entropy
+    store: Store
+    objects: Objects
+    things: Things
+    ingest: Ingest
+    search: Search
+    hub: Hub
+    tenants: Tenants
+    identity: Identity
+    access: Access

@@ -1,0 +1,118 @@
+"""Small kinds: tags and apps name their own ids, entities have a shadow, a deleted sensor leaves its thing's shadow."""
+
+from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.shapes import shadow_put
+from thingstead.model import ids
+from thingstead.model import shadow as rules
+from thingstead.model.errors import ConstraintViolation, InvalidInput
+from thingstead.model.objects import Object
+from thingstead.model.principals import Principal
+from thingstead.model.shadow import Shadow
+from thingstead.model.values import JsonObject, is_object
+from thingstead.ports.environment import Clock
+from thingstead.ports.store import ShadowPut, Store
+
+
+class TagKind(Kind):
+    """Kind `tag`: id `tag:<name>`, name and id follow from each other (objects.md 2.2)."""
+
+    def new_id(self, body: JsonObject) -> str | None:
+        """`tag:` and the normalised tag."""
+        tag = body.get("tag")
+        name = ids.tag_name(tag) if isinstance(tag, str) else ""
+        return ids.TAG_PREFIX + name if name else None
+
+    def path_id(self, id: str) -> str:
+        """An id with the prefix, normalised."""
+        return ids.tag_id(id)
+
+    async def prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
+    ) -> Prepared:
+        """A tag without `tag` gets it from its id."""
+        tag = obj.own.get("tag")
+        if op != "patch":
+            obj.own["tag"] = ids.tag_name(tag) if isinstance(tag, str) and tag.strip() else ids.tag_name(obj.id)
+        return Prepared()
+
+
+class AppKind(Kind):
+    """Kind `app`: made by `_setup` only (objects.md 3); `appIdentifier` is computed."""
+
+    def path_id(self, id: str) -> str:
+        """An app's id, normalised."""
+        return ids.app_id(id)
+
+    async def prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
+    ) -> Prepared:
+        """Refuse what did not come from tenants, which alone states the secret."""
+        if op != "patch" and (draft is None or "secret" not in draft.hidden):
+            raise InvalidInput("Failed to create object." if op == "create" else "Failed to overwrite object.")
+        obj.own["appIdentifier"] = ids.app_identifier(obj.id)
+        return Prepared()
+
+
+class EntityKind(Kind):
+    """Kind `entity`: an NGSI entity that is no thing; it has a shadow of its own (doors.md 16)."""
+
+    reads_old = True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
+    ) -> Prepared:
+        """Begin its shadow row; the identity is stated by the context door."""
+        named = obj.own.get("entity")
+        if old is not None and "entity" in old.own:
+            obj.own["entity"] = old.own["entity"]
+        if op != "create" or old is not None or not is_object(named):
+            return Prepared()
+        if draft is None or not named.get("id"):
+            raise ConstraintViolation("an entity needs an id", field="id")
+        shadow = Shadow(
+            entity_id=str(named["id"]),
+            entity_type=str(named.get("type") or "Thing"),
+            entity_path=str(named.get("path") or "/"),
+            shown=True,
+            created=self._clock.now(),
+        )
+        return Prepared(shadows=[shadow_put(obj.app, obj.id, shadow, 0)], keys=draft.keys or None)
+
+    async def removing(self, obj: Object) -> Prepared:
+        """The shadow goes with it."""
+        return Prepared(shadows=[ShadowPut(obj.app, obj.id, None)])
+
+
+class SensorKind(Kind):
+    """Kind `sensor`: path and thing never change; a deleted one that reports again gets a new id (doors.md 6, 25)."""
+
+    reads_old = True
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
+    ) -> Prepared:
+        """Keep `path` as it was made."""
+        if op == "patch" and old is not None and "path" in old.custom and "series" in old.hidden:
+            obj.custom["path"] = old.custom["path"]
+        return Prepared(keys=draft.keys if draft is not None and draft.keys else None)
+
+    async def removing(self, obj: Object) -> Prepared:
+        """Its leaf forgets it."""
+        path = obj.custom.get("path")
+        if not obj.parentid or not isinstance(path, str):
+            return Prepared()
+        row = (await self._store.shadows.get_many(obj.app, [obj.parentid])).get(obj.parentid)
+        if row is None:
+            return Prepared()
+        shadow = rules.decode(row.document)
+        leaf = shadow.leaves.get(path)
+        if leaf is None or leaf.sensor != obj.id:
+            return Prepared()
+        leaf.series, leaf.sensor, leaf.time, leaf.value = 0, "", 0, None
+        return Prepared(shadows=[shadow_put(obj.app, obj.parentid, shadow, row.rev)])

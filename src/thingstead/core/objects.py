@@ -1,0 +1,428 @@
+"""Objects: every write of an object goes through here, and every read that is not a search (design.md 4.1).
+
+Validate, ask the kind, commit, then tell search and listeners, then return: what a caller was told is durable and found.
+A change is computed from a revision; if the row moved on meanwhile it is computed again, so concurrent PATCHes lose nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from thingstead.core.hub import ORPHAN, Hub, ObjectChanged, everything, subject
+from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.shapes import document_of, object_of
+from thingstead.model import objects as model
+from thingstead.model import types
+from thingstead.model.errors import (
+    Conflict,
+    ConstraintViolation,
+    InvalidInput,
+    KeyTaken,
+    NotFound,
+    ThingsteadError,
+    Unavailable,
+    VersionMismatch,
+)
+from thingstead.model.objects import Object
+from thingstead.model.principals import Principal
+from thingstead.model.values import JsonObject
+from thingstead.ports.environment import Clock, Ids
+from thingstead.ports.index import Document, Removal
+from thingstead.ports.store import Batch, Changed, Committed, Key, Put, Refused, Remove, ShadowPut, Store, StoredObject
+
+__all__ = ["Draft", "Feed", "Objects", "TypeRegister", "Written"]
+
+_ATTEMPTS = 50  # recomputations of a change whose row keeps moving on
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A write that is durable."""
+
+    object: Object
+    public: bytes  # as shown
+    created: bool
+    once: JsonObject = {}  # members that only this answer may show
+
+
+class Feed(Protocol):
+    """Who is told of durable changes before the writer is answered: search."""
+
+    def written(self, changes: Sequence[Document | Removal]) -> None:
+        """Take over changes, in the order of the journal."""
+        ...
+
+
+class TypeRegister(Protocol):
+    """Who keeps an app's map of types (objects.md 2.4): tenants."""
+
+    async def register_types(self, app: str, names: Iterable[str]) -> None:
+        """Make these types known, up to the app's limit."""
+        ...
+
+
+class _Work(msgspec.Struct):
+    """One object on its way into the store."""
+
+    object: Object
+    put: Put
+    prepared: Prepared
+    op: Op
+
+
+class Objects:
+    """See the module's docstring. Every method raises StoreFailed if the store cannot make a write durable."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        hub: Hub,
+        feed: Feed,
+        register: TypeRegister,
+        kinds: Mapping[str, Kind],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._hub = hub
+        self._feed = feed
+        self._register = register
+        self._kinds = kinds
+        self._plain = Kind()
+
+    # --- writes
+
+    async def create(self, app: str, draft: Draft, actor: Principal) -> Written:
+        """Create an object; one with the same id is overwritten (objects.md 3). Raises InvalidInput, KeyTaken, ..."""
+        return await self._write(app, draft, actor, "create")
+
+    async def overwrite(self, app: str, draft: Draft, actor: Principal) -> Written:
+        """PUT: the object at `draft.id` becomes what the body says, whether it was there or not."""
+        return await self._write(app, draft, actor, "overwrite")
+
+    async def _write(self, app: str, draft: Draft, actor: Principal, op: Op) -> Written:
+        for _ in range(_ATTEMPTS):
+            work = await self._draft(app, draft, actor, op)
+            written = (await self._commit(app, [work], together=bool(work.prepared.changes or work.prepared.shadows)))[
+                0
+            ]
+            if isinstance(written, Written):
+                return written
+            if not isinstance(written, _Stale):
+                raise written
+        raise Unavailable("the object is being changed too often; try again")
+
+    async def create_with(
+        self, app: str, draft: Draft, actor: Principal, shadows: Sequence[ShadowPut]
+    ) -> Written | None:
+        """Create an object together with writes of shadows; None: one of these had moved on and nothing was stored."""
+        work = await self._draft(app, draft, actor, "create")
+        work.prepared.shadows.extend(shadows)
+        outcome = (await self._commit(app, [work], together=True))[0]
+        if isinstance(outcome, _Stale):
+            return None
+        if isinstance(outcome, ThingsteadError):
+            raise outcome
+        return outcome
+
+    async def create_many(
+        self, app: str, drafts: Sequence[Draft], actor: Principal, *, together: bool = False
+    ) -> list[Written | ThingsteadError]:
+        """Create several in one transaction. Each has its own outcome; `together`: one failure fails all."""
+        outcomes: list[Written | ThingsteadError | None] = [None] * len(drafts)
+        works: list[_Work] = []
+        places: list[int] = []
+        for n, draft in enumerate(drafts):
+            try:
+                works.append(await self._draft(app, draft, actor, "create"))
+                places.append(n)
+            except InvalidInput as error:
+                if together:
+                    raise
+                outcomes[n] = error
+        for place, outcome in zip(places, await self._commit(app, works, together=together), strict=True):
+            outcomes[place] = outcome
+        if together:
+            for outcome in outcomes:
+                if isinstance(outcome, ThingsteadError):
+                    raise outcome
+        return [o for o in outcomes if o is not None]
+
+    async def patch(self, app: str, id: str, body: JsonObject, actor: Principal) -> Written:
+        """Merge a body into an object (objects.md 3, 4). Raises NotFound, VersionMismatch, ConstraintViolation."""
+        outcome = (await self.patch_many(app, [(id, body)], actor))[0]
+        if isinstance(outcome, ThingsteadError):
+            raise outcome
+        return outcome
+
+    async def patch_many(
+        self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal
+    ) -> list[Written | ThingsteadError]:
+        """Merge several bodies; each has its own outcome, in order."""
+        outcomes: list[Written | ThingsteadError | None] = [None] * len(items)
+        left = list(range(len(items)))
+        for _ in range(_ATTEMPTS):
+            rows = {row.id: row for row in await self._store.objects.get_many(app, [items[n][0] for n in left])}
+            works: list[_Work] = []
+            places: list[int] = []
+            retry: list[int] = []
+            seen: set[str] = set()
+            for n in left:
+                id, body = items[n]
+                if id in seen:  # a second change of one object is computed from the first one's result
+                    retry.append(n)
+                    continue
+                seen.add(id)
+                try:
+                    works.append(await self._merged(app, id, rows.get(id), body, actor))
+                    places.append(n)
+                except ThingsteadError as error:
+                    outcomes[n] = error
+            for place, outcome in zip(places, await self._commit(app, works), strict=True):
+                if isinstance(outcome, _Stale):
+                    retry.append(place)
+                else:
+                    outcomes[place] = outcome
+            if not retry:
+                return [o for o in outcomes if o is not None]
+            left = sorted(retry)
+        raise Unavailable("the object is being changed too often; try again")
+
+    async def delete(self, app: str, id: str, actor: Principal) -> bool:
+        """Delete an object and what goes with it. True if it was there."""
+        for _ in range(_ATTEMPTS):
+            row = await self._store.objects.get(app, id)
+            if row is None:
+                return False
+            obj = object_of(row)
+            kind = self._kinds.get(obj.type, self._plain)
+            prepared = await kind.removing(obj)
+            changes = [Remove(app, id, expect=row.rev), *prepared.changes]
+            subjects = await self._subjects(obj)
+            committed = await self._store.commit(Batch(changes=changes, shadows=prepared.shadows, together=True))
+            if not committed.refused:
+                break
+        else:
+            raise Unavailable("the object is being changed too often; try again")
+        removals: list[Document | Removal] = []
+        for change, result in zip(changes, committed.changes, strict=True):
+            if isinstance(result, Changed) and result.seq:
+                removals.append(Removal(app, change.id, result.seq))
+        self._feed.written(removals)
+        if subjects:
+            self._hub.publish(subjects, ObjectChanged(app, id, obj.type, "delete", obj.parentid or "", row.public))
+        if prepared.after is not None:
+            await prepared.after()
+        return bool(removals)
+
+    async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> None:
+        """Delete several; unknown ids are ignored."""
+        for id in dict.fromkeys(ids):
+            await self.delete(app, id, actor)
+
+    # --- reads
+
+    async def public(self, app: str, id: str) -> bytes:
+        """The bytes of one object as shown. Raises NotFound."""
+        row = await self._store.objects.get(app, id)
+        if row is None:
+            raise NotFound("Not Found")
+        kind = self._kinds.get(row.type)
+        return row.public if kind is None else (await kind.present(app, [row.public]))[0]
+
+    async def public_many(self, app: str, ids: Sequence[str]) -> list[bytes]:
+        """The bytes of those that exist, in the order of `ids`, duplicates once."""
+        return await self.present_many(app, [row.public for row in await self._store.objects.get_many(app, ids)])
+
+    async def present_many(self, app: str, publics: list[bytes]) -> list[bytes]:
+        """Stored public bytes as they are shown: things come merged with their shadows."""
+        marked = [n for n, public in enumerate(publics) if b'"type":"thing"' in public]
+        if marked:
+            shown = await self._kinds["thing"].present(app, [publics[n] for n in marked])
+            publics = list(publics)
+            for n, public in zip(marked, shown, strict=True):
+                publics[n] = public
+        return publics
+
+    async def get(self, app: str, id: str) -> Object:
+        """One object. Raises NotFound."""
+        row = await self._store.objects.get(app, id)
+        if row is None:
+            raise NotFound("Not Found")
+        return object_of(row)
+
+    async def get_many(self, app: str, ids: Sequence[str]) -> list[Object]:
+        """Those that exist, in the order of `ids`."""
+        return [object_of(row) for row in await self._store.objects.get_many(app, ids)]
+
+    async def find(self, key: Key) -> Object | None:
+        """The object that holds a key."""
+        row = await self._store.objects.find(key)
+        return None if row is None else object_of(row)
+
+    # --- the steps of a write
+
+    async def _draft(self, app: str, draft: Draft, actor: Principal, op: Op) -> _Work:
+        type_name = types.clean(draft.type)
+        kind = self._kinds.get(type_name, self._plain)
+        number = self._ids.next()
+        given = draft.id if draft.id is not None else draft.body.get("id")
+        if op == "create" and kind.generated_ids and draft.id is None:
+            given = None
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            given = str(given)
+        if given is not None and not isinstance(given, str):
+            raise ConstraintViolation("'id' must be text", field="id")
+        id = kind.path_id(given) if given and given.strip() else kind.new_id(draft.body) or str(number)
+        now_ms = self._clock.now() // 1000
+        obj = model.draft(app, type_name, id, draft.body, now_ms=now_ms, docid=number)
+        if actor.kind == "user":
+            obj.creatorid = actor.id
+        for name, value in draft.server.items():
+            obj.own[name] = value
+        obj.hidden.update(draft.hidden)
+        old: Object | None = None
+        expect: int | None = None
+        if kind.reads_old and given is not None:
+            row = await self._store.objects.get(app, id)
+            expect = 0 if row is None else row.rev
+            old = None if row is None else object_of(row)
+        if op == "overwrite" and obj.updated is None:
+            obj.updated = now_ms
+        prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
+        _check(obj)
+        return _Work(obj, self._put(obj, prepared, expect), prepared, op)
+
+    async def _merged(self, app: str, id: str, row: StoredObject | None, body: JsonObject, actor: Principal) -> _Work:
+        if row is None:
+            raise NotFound("Not Found")
+        obj = object_of(row)
+        stored_version = obj.version
+        model.merge(obj, body)
+        if body.get("version") is None:
+            obj.version = stored_version
+        if obj.version > 0:
+            if obj.version != stored_version:
+                raise VersionMismatch("Update failed due to 'version' mismatch.", field="version")
+            obj.version += 1
+        else:
+            obj.version = 0
+        obj.updated = max(self._clock.now() // 1000, obj.updated or 0)
+        kind = self._kinds.get(obj.type, self._plain)
+        old = object_of(row) if kind.reads_old else None
+        prepared = await kind.prepare("patch", obj, None, old, body, actor)
+        _check(obj)
+        return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
+
+    def _put(self, obj: Object, prepared: Prepared, expect: int | None) -> Put:
+        return Put(
+            obj.app,
+            obj.id,
+            obj.type,
+            obj.docid,
+            obj.public(),
+            obj.private(),
+            parent=obj.parentid,
+            expect=expect,
+            keys=prepared.keys,
+            stored=obj.stored,
+        )
+
+    async def _commit(
+        self, app: str, works: Sequence[_Work], *, together: bool = False
+    ) -> list[Written | ThingsteadError]:
+        if not works:
+            return []
+        names = {work.object.type for work in works if work.object.type not in types.BUILT_IN}
+        if names:
+            await self._register.register_types(app, names)
+        subjects = [await self._subjects(work.object) for work in works]
+        batch = Batch(
+            changes=[work.put for work in works] + [c for work in works for c in work.prepared.changes],
+            shadows=[s for work in works for s in work.prepared.shadows],
+            together=together,
+        )
+        try:
+            committed = await self._store.commit(batch)
+        except BaseException:
+            await _undo(works)
+            raise
+        documents: list[Document | Removal] = []
+        outcomes: list[Written | ThingsteadError] = []
+        failed: list[_Work] = []
+        for work, result in zip(works, committed.changes, strict=False):
+            if isinstance(result, Refused):
+                outcomes.append(_refusal(result, committed))
+                failed.append(work)
+                continue
+            work.object.rev, work.object.docid = result.rev, result.docid
+            documents.append(document_of(work.object, result.seq))
+            outcomes.append(Written(work.object, work.put.public, result.created, work.prepared.once))
+        self._feed.written(documents)
+        await _undo(failed)
+        for n, (work, outcome) in enumerate(zip(works, outcomes, strict=True)):
+            if not isinstance(outcome, Written):
+                continue
+            if subjects[n]:
+                op = "create" if outcome.created else "update"
+                parent = work.object.parentid or ""
+                event = ObjectChanged(app, work.object.id, work.object.type, op, parent, outcome.public)
+                self._hub.publish(subjects[n], event)
+            if work.prepared.after is not None:
+                await work.prepared.after()
+            if work.object.type == "thing":
+                shown = await self._kinds["thing"].present(app, [outcome.public])
+                outcomes[n] = Written(work.object, shown[0], outcome.created, outcome.once)
+        return outcomes
+
+    async def _subjects(self, obj: Object) -> tuple[str, ...]:
+        """Who hears of a change of `obj`: itself, its parent, a sensor's site as well; empty if nobody listens at all."""
+        if self._hub.quiet:
+            return ()
+        names = [everything(obj.app), subject(obj.app, obj.id), subject(obj.app, obj.parentid or ORPHAN)]
+        if obj.type == "sensor" and obj.parentid:
+            thing = await self._store.objects.get(obj.app, obj.parentid)
+            if thing is not None:
+                names.append(subject(obj.app, object_of(thing).parentid or ORPHAN))
+        return tuple(names)
+
+    # --- last, because `list` hides the built-in name inside the class
+
+    async def list(
+        self, app: str, *, type: str | None = None, parent: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[Object]:
+        """Objects in creation order, strictly after docid `after`."""
+        rows = await self._store.objects.scan(app, type=type, parent=parent, after=after, limit=limit)
+        return [object_of(row) for row in rows]
+
+    async def count(self, app: str, *, type: str | None = None, parent: str | None = None) -> int:
+        """How many `list` would give in all."""
+        return await self._store.objects.count(app, type=type, parent=parent)
+
+
+class _Stale(Conflict):
+    """The row moved on; compute the change again."""
+
+
+def _refusal(result: Refused, committed: Committed) -> ThingsteadError:
+    if result.reason == "key_taken" and result.key is not None:
+        return KeyTaken(f"'{result.key.scope}' is already taken", field=result.key.scope)
+    if result.reason == "batch":
+        for other in (*committed.changes, *committed.shadows):
+            if isinstance(other, Refused) and other.reason == "key_taken":
+                return _refusal(other, committed)
+    return _Stale("the object was changed meanwhile")
+
+
+async def _undo(works: Sequence[_Work]) -> None:
+    for work in works:
+        if work.prepared.undo is not None:
+            await work.prepared.undo()
+
+
+def _check(obj: Object) -> None:
+    found = model.problems(obj)
+    if found:
+        raise ConstraintViolation(". ".join(found), field=found[0].split("'")[1])
