@@ -40,7 +40,7 @@ class Report(msgspec.Struct, kw_only=True, gc=False):
     """What one thing says at one instant, or what is desired of it.
 
     `reported` and `desired`: unset = not in this report; None = drop the section. Mode `merge`: a patch by the rules
-    and limits of things.md 7. Mode `set`: literal top-level names, each replaced whole (doors.md 4). Times: microseconds.
+    and limits of things.md 7. Mode `set`: literal top-level names, each replaced whole (doors.md 4). Times: us.
     """
 
     app: str
@@ -106,7 +106,7 @@ class Ingest:
     def submit(self, reports: Sequence[Report], done: Done) -> None:
         """Queue reports; `done` is called once, after they are durable, with one Outcome each, in order.
 
-        With an exception instead, nothing of them was stored. Reports of one thing are applied in the order of the calls.
+        With an exception instead, nothing of them was stored. Reports of one thing are applied in the order of calls.
         """
         self._queue.append((reports, done))
         if self._pump is None:
@@ -194,7 +194,7 @@ class Ingest:
             for report in reports:
                 if (report.app, report.thing) not in copies:
                     wanted.setdefault(report.app, set()).add(report.thing)
-        for app, things in wanted.items():
+        for things in wanted.values():
             while copies and len(copies) + len(things) > WORKING_COPIES:
                 copies.popitem(last=False)
         for app, things in wanted.items():
@@ -313,7 +313,7 @@ class Ingest:
     def _new_leaf(
         self, key: tuple[str, str], shadow: Shadow, path: str, value: Json, old: Leaf | None, group: _Group
     ) -> Leaf:
-        """The leaf of a path that was never reported (or whose sensor was deleted), with a sensor unless over the cap."""
+        """The leaf of a path never reported before (or whose sensor was deleted), with a sensor unless over the cap."""
         leaf = self._adopted.pop((*key, path), None)
         if leaf is None:
             leaf = Leaf(0, "", shadow.last_stamp)

@@ -135,7 +135,8 @@ class Things:
             made = await broker.provision(app, thing, obj.name)
             old = obj.hidden.get("deviceMetadata")
             obj.hidden["deviceMetadata"] = made.metadata
-            keys = (*made.keys, *await self._other_keys(obj))
+            fresh = {key.scope for key in made.keys}
+            remember_keys(obj, [*made.keys, *(key for key in stated_keys(obj) if key.scope not in fresh)])
             put = Put(
                 app,
                 thing,
@@ -145,7 +146,7 @@ class Things:
                 obj.private(),
                 parent=obj.parentid,
                 expect=row.rev,
-                keys=keys,
+                keys=all_keys(obj),
             )
             result = (await self._store.commit(Batch(changes=[put]))).changes[0]
             if isinstance(result, Refused):
@@ -169,11 +170,7 @@ class Things:
     async def _desire(self, app: str, thing: str, patch: JsonObject) -> None:
         """Send changed leaves as desired; removed ones also leave the reported section (things.md 8.2)."""
         gone = _removed(patch)
-        await self._ingest.report(
-            Report(app=app, thing=thing, desired=patch, reported=gone)
-            if gone
-            else Report(app=app, thing=thing, desired=patch)
-        )
+        await self._ingest.report(Report(app=app, thing=thing, desired=patch, reported=gone if gone else UNSET))
 
 
 def _removed(patch: Mapping[str, Json]) -> JsonObject:

@@ -1,8 +1,10 @@
 """Service broker: who carries a thing's messages and issues its credentials: Local, later AWS IoT and Azure IoT Hub.
 
-(things.md 3.) A broker decides nothing about permissions and stores nothing: what it returns, core stores with the thing.
+(things.md 3.) A broker decides nothing about permissions and stores nothing: what it returns, core stores with the
+thing. The conformance suite is `tests/ports/broker_suite.py`.
 """
 
+import hashlib
 from typing import Protocol
 
 import msgspec
@@ -15,8 +17,17 @@ class Provisioned(msgspec.Struct, frozen=True):
     """Credentials of one thing at its broker."""
 
     details: JsonObject  # `deviceDetails`: shown once, never stored, never logged (things.md 1.2)
-    metadata: JsonObject  # `deviceMetadata`: the non-secret half and hashes of secrets; stored in the private bytes
-    keys: tuple[Key, ...]  # ("cloud", cloud id), ("certificate", fingerprint)
+    metadata: JsonObject  # `deviceMetadata`: the non-secret half; stored in the private bytes. Always with "cloudId"
+    keys: tuple[Key, ...]  # ("cloud", cloud id), ("certificate", fingerprint): global, their `app` is ""
+
+
+SECRET_HASH = "secretHash"  # noqa: S105 a member of `metadata`, not a secret
+"""The member of `metadata` that holds the SHA-256 (hex) of a secret that a device may present as its password."""
+
+
+def hash_secret(secret: str) -> str:
+    """What is kept of a device's secret. It holds 256 random bits, so no slow hash is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class ServiceBroker(Protocol):
@@ -32,7 +43,10 @@ class ServiceBroker(Protocol):
         ...
 
     async def provision(self, app: str, thing: str, name: str, *, csr: str | None = None) -> Provisioned:
-        """Make credentials for a thing. Raises Unavailable, InvalidInput; after a failure nothing is left behind."""
+        """Make credentials for a thing, different ones each time. With `csr` (PEM) the private key stays where it is.
+
+        Raises Unavailable, InvalidInput; after a failure nothing is left behind.
+        """
         ...
 
     async def connection(self, metadata: JsonObject) -> JsonObject:

@@ -7,7 +7,7 @@ Promises every engine keeps, tested by the conformance suite in `tests/ports/sto
 * **Atomic**: one batch is one transaction. Several callers may share one fsync; each still gets its own outcome.
 * **Refusals are single**: a change whose `expect` is stale, or whose key is taken, is refused alone and the rest of the
   batch is stored, unless the batch is `together`: then one refusal refuses all, and nothing is stored.
-* **Journal**: every stored change to an object has a line, in the same transaction, with a sequence that is never reused.
+* **Journal**: every stored change to an object has a line, in the same transaction; sequences are never reused.
 * **Reads** show committed rows only, and every row committed before the read began. They never wait for the writer.
 * Tenants never meet: every row belongs to one app, and only keys with `app == ""` are unique across apps.
 
@@ -21,7 +21,7 @@ import msgspec
 
 
 class Key(NamedTuple):
-    """A unique name of an object beside its id: (thing, path), (resource, apikey), kit id, certificate fingerprint, ..."""
+    """A unique name of an object beside its id: (thing, path), (resource, apikey), kit id, fingerprint, ..."""
 
     scope: str  # which kind of name: "sensor", "device", "group", "kit", "cloud", "certificate", "identifier"
     text: str  # the name; several parts are joined with "\x1f"
@@ -128,7 +128,7 @@ class LogRow(NamedTuple):
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """A small named document beside the objects (sessions, retained messages, cursors, meta). `data=None` deletes it."""
+    """A small named document beside the objects (sessions, retained messages, ...). `data=None` deletes it."""
 
     space: str
     key: str
@@ -158,7 +158,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class JournalLine(msgspec.Struct, frozen=True, gc=False):
-    """One accepted change. The current bytes are read by (app, id); `public` is kept here only for objects not stored."""
+    """One accepted change. Current bytes are read by (app, id); `public` is kept only for objects not stored."""
 
     seq: int
     app: str
@@ -302,7 +302,7 @@ class Store(Protocol):
         ...
 
     async def merge(self, limit: int | None = None) -> int:
-        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Also runs by itself."""
+        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Runs by itself too."""
         ...
 
     async def close(self) -> None:
