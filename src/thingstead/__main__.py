@@ -1,0 +1,5 @@
+"""`python -m thingstead`: the same as the command `thingstead`."""
+
+from thingstead.server.cli import main
+
+main()

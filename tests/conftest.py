@@ -1,0 +1,56 @@
+"""Fixtures and the order of the tests: pure ones first, those that kill servers last."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.environment import CountingIds, ManualClock
+from support.server import Server
+
+ORDER = ("model", "ports", "engines", "core", "transports", "doors", "server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By folder from the lowest floor up, then the tests of no floor, then `slow`, then `faults`."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> tuple[bool, bool, int]:
+        floor = item.path.relative_to(here).parts[0]
+        return (
+            item.get_closest_marker("faults") is not None,
+            item.get_closest_marker("slow") is not None,
+            ORDER.index(floor) if floor in ORDER else len(ORDER),
+        )
+
+    items.sort(key=rank)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.servers("mosquitto")` needs that command: in CI it must be there, elsewhere the test is skipped."""
+    for marker in item.iter_markers("servers"):
+        for command in marker.args:
+            if shutil.which(command) is None:
+                why = f"{command} is not installed"
+                if os.environ.get("CI") == "true":
+                    pytest.fail(why)
+                pytest.skip(why)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ids() -> CountingIds:
+    return CountingIds()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A fresh server with default settings; for others, use `Server` itself."""
+    with Server(tmp_path) as started:
+        yield started
