@@ -1,7 +1,8 @@
 """Objects: every write of an object goes through here, and every read that is not a search (design.md 4.1).
 
-Validate, ask the kind, commit, then tell search and listeners, then return: what a caller was told is durable and found.
-A change is computed from a revision; if the row moved on meanwhile it is computed again, so concurrent PATCHes lose nothing.
+Validate, ask the kind, commit, then tell search and listeners, then return: what a caller was told is durable and
+found. A change is computed from a revision; if the row moved on meanwhile it is computed again, so concurrent PATCHes
+lose nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -176,7 +177,11 @@ class Objects:
                     continue
                 seen.add(id)
                 try:
-                    works.append(await self._merged(app, id, rows.get(id), body, actor))
+                    work = await self._merged(app, id, rows.get(id), body, actor)
+                    if work.prepared.skip:
+                        outcomes[n] = await self._untouched(work)
+                        continue
+                    works.append(work)
                     places.append(n)
                 except ThingsteadError as error:
                     outcomes[n] = error
@@ -377,8 +382,15 @@ class Objects:
                 outcomes[n] = Written(work.object, shown[0], outcome.created, outcome.once)
         return outcomes
 
+    async def _untouched(self, work: _Work) -> Written:
+        """A write that leaves the object as it is, but has an effect beside it."""
+        if work.prepared.after is not None:
+            await work.prepared.after()
+        public = await self.public(work.object.app, work.object.id)
+        return Written(work.object, public, False, work.prepared.once)
+
     async def _subjects(self, obj: Object) -> tuple[str, ...]:
-        """Who hears of a change of `obj`: itself, its parent, a sensor's site as well; empty if nobody listens at all."""
+        """Who hears of a change of `obj`: itself, its parent, a sensor's site as well; empty if nobody listens."""
         if self._hub.quiet:
             return ()
         names = [everything(obj.app), subject(obj.app, obj.id), subject(obj.app, obj.parentid or ORPHAN)]

@@ -1,4 +1,4 @@
-"""Things: what doors ask about devices beyond their objects: shadows, entities, sensors, credentials, the default site."""
+"""Things: what doors ask about devices beyond their objects: shadows, entities, sensors, credentials, default site."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final

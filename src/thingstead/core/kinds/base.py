@@ -34,6 +34,7 @@ class Prepared(msgspec.Struct):
     changes: list[Change] = []
     shadows: list[ShadowPut] = []
     keys: tuple[Key, ...] | None = None  # the object's whole set of keys; None keeps the present one
+    skip: bool = False  # the object itself does not change: nothing is written, `after` still runs
     once: JsonObject = {}  # members that only this answer shows (`deviceDetails`)
     undo: Callable[[], Awaitable[None]] | None = None  # called when the commit did not happen
     after: Callable[[], Awaitable[None]] | None = None  # called once it is durable

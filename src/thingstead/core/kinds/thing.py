@@ -4,6 +4,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.shapes import shadow_put
 from thingstead.model import shadow as rules
@@ -55,7 +57,7 @@ class ThingKind(Kind):
         if state is not None and not is_object(state):
             raise ConstraintViolation("'deviceState' must be an object", field="deviceState")
         if op == "patch":
-            return await self._patch(obj, state)
+            return await self._patch(obj, old, state)
         if not isinstance(body.get("name"), str) or not str(body["name"]).strip():
             raise ConstraintViolation("'name' must not be blank", field="name")
         if old is not None:
@@ -106,7 +108,7 @@ class ThingKind(Kind):
         return prepared
 
     async def _replace(self, obj: Object, old: Object, state: JsonObject | None) -> Prepared:
-        """PUT of a thing that exists: broker, credentials and agent configuration stay; state becomes what the body says."""
+        """PUT of a thing that exists: broker, credentials and agent configuration stay; state becomes the body's."""
         for name in ("serviceBroker", "agent"):
             if name in old.own:
                 obj.own[name] = old.own[name]
@@ -117,11 +119,14 @@ class ThingKind(Kind):
         patch.update(_changes(shown, state or {}))
         return self._sending(obj, patch)
 
-    async def _patch(self, obj: Object, state: JsonObject | None) -> Prepared:
+    async def _patch(self, obj: Object, old: Object | None, state: JsonObject | None) -> Prepared:
+        """Changed leaves are sent as desired; a PATCH of nothing but state leaves the object alone (doors.md 3)."""
         if state is None:
             return Prepared(keys=all_keys(obj))
         current = await self._shadow(obj.app, obj.id)
-        return self._sending(obj, _changes(rules.device_state(current), state))
+        prepared = self._sending(obj, _changes(rules.device_state(current), state))
+        prepared.skip = old is not None and msgspec.structs.replace(obj, updated=old.updated) == old
+        return prepared
 
     def _sending(self, obj: Object, patch: JsonObject) -> Prepared:
         prepared = Prepared(keys=all_keys(obj))
@@ -192,7 +197,7 @@ class ThingKind(Kind):
 
 
 def remember_keys(obj: Object, keys: Sequence[Key]) -> None:
-    """Keep a thing's keys (but its kit id, which is a property) in its private bytes: any write states the whole set."""
+    """Keep a thing's keys (but its kit id, a property) in its private bytes: any write states the whole set."""
     obj.hidden["keys"] = [[key.scope, key.text, key.app] for key in keys]
 
 

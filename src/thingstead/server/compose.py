@@ -1,0 +1,97 @@
+"""Building the backend: which engine stands behind which port, and how the parts of core are wired to each other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from thingstead.core.access import Access
+from thingstead.core.backend import Backend
+from thingstead.core.hub import Hub
+from thingstead.core.identity import Identity
+from thingstead.core.ingest import Ingest
+from thingstead.core.kinds.base import Kind
+from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
+from thingstead.core.kinds.thing import ThingKind
+from thingstead.core.objects import Objects
+from thingstead.core.sealing import Sealer
+from thingstead.core.search import Search
+from thingstead.core.tenants import Keys, Tenants
+from thingstead.core.things import Things
+from thingstead.engines.local.broker import LocalBroker
+from thingstead.engines.sqlite.store import SqliteStore
+from thingstead.engines.tantivy.index import TantivyIndex
+from thingstead.model.settings import Settings
+from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.store import Store
+from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
+
+INDEX = "index"
+AUTHORITY = "ca"
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A backend over a data directory, and what only the server itself touches."""
+
+    backend: Backend
+    local: LocalBroker
+    root_keys: Keys | None  # generated just now; shown once (doors.md 33)
+
+    async def close(self) -> None:
+        """Settle what was submitted, then close search and store."""
+        await self.backend.ingest.close()
+        await self.backend.search.close()
+        await self.backend.store.close()
+
+
+async def build(
+    directory: Path,
+    settings: Settings,
+    secret_key: bytes,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    entropy: Entropy | None = None,
+    store: Store | None = None,
+) -> Built:
+    """Open the embedded engines of a data directory and wire core over them; the caller has locked the directory.
+
+    Raises StoreFailed, NotSupported or Unavailable if an engine cannot be opened.
+    """
+    clock = clock or SystemClock()
+    ids = ids or NodeIds(clock, settings.worker_id)
+    entropy = entropy or SystemEntropy()
+    store = store or SqliteStore.open(directory, clock=clock, entropy=entropy)
+    index = await TantivyIndex.open(directory / INDEX, store.uuid)
+    local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
+    hub = Hub()
+    search = Search(index, store, clock)
+    await search.recover()
+    tenants = Tenants(store, settings, clock, ids, entropy, Sealer(secret_key, entropy), hub, search)
+    thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
+    kinds: Mapping[str, Kind] = {
+        "app": AppKind(),
+        "entity": EntityKind(clock),
+        "sensor": SensorKind(store),
+        "tag": TagKind(),
+        "thing": thing,
+    }
+    objects = Objects(store, clock, ids, hub, search, tenants, kinds)
+    ingest = Ingest(store, clock, ids, hub, search)
+    identity = Identity(store, tenants, settings, clock)
+    backend = Backend(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        entropy=entropy,
+        store=store,
+        objects=objects,
+        things=Things(store, ids, objects, ingest, thing),
+        ingest=ingest,
+        search=search,
+        hub=hub,
+        tenants=tenants,
+        identity=identity,
+        access=Access(settings, tenants, identity),
+    )
+    return Built(backend, local, await tenants.ensure_root())

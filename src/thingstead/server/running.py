@@ -1,0 +1,151 @@
+"""A running server: the backend, its doors on their listeners, and an orderly end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from thingstead.core.backend import Backend
+from thingstead.doors import agent, context, hypermedia, kits, objects, things
+from thingstead.model.settings import Settings
+from thingstead.server.compose import Built, build
+from thingstead.server.data import DataDirectory
+from thingstead.server.environment import SystemEntropy
+from thingstead.server.main_port import main_port
+from thingstead.server.sessions import StoredSessions
+from thingstead.transports.http.serving import HttpListener, is_loopback
+from thingstead.transports.mqtt.broker import Broker
+from thingstead.transports.mqtt.contract import Limits
+from thingstead.transports.mqtt.listeners import serve_tcp, websocket_app
+
+RENEW_SECONDS = 24 * 3600  # how often the age of the server's certificate is looked at
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to bind. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    mqtt_port: int = 8883
+    mqtt_plain_host: str = "127.0.0.1"  # plain MQTT stays on loopback whatever `host` is (doors.md 31)
+    mqtt_plain_port: int = 1883
+    agent_port: int = 4041
+    south_port: int = 7896
+    context_port: int = 1026
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The ready line: every listener answers."""
+
+    event: Literal["ready"] = "ready"
+    pid: int
+    http: str
+    mqtts: str
+    mqtt: str
+    agent: str
+    south: str
+    context: str
+
+
+class Running:
+    """Everything that is open while the server runs. Made by `start`."""
+
+    def __init__(self, built: Built, data: DataDirectory, broker: Broker, listeners: list[HttpListener]) -> None:
+        self.built = built
+        self._data = data
+        self._broker = broker
+        self._listeners = listeners
+        self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="renew certificate")
+        self.ready: Ready | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The parts of core."""
+        return self.built.backend
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self.built.local.renew()
+
+    async def close(self) -> None:
+        """Stop taking work, finish what was taken, make it durable, release everything."""
+        self._renewing.cancel()
+        await self._broker.close()
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await self.built.close()
+        self._data.close()
+
+
+async def start(
+    data: DataDirectory, settings: Settings, addresses: Addresses, pid: int, told: Callable[[str], None]
+) -> Running:
+    """Open the data directory's engines and bind every listener; returns once all of them answer.
+
+    `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). Raises Unavailable,
+    StoreFailed, NotSupported, or OSError if an address cannot be bound.
+    """
+    built = await build(data.path, settings, data.secret_key(SystemEntropy()))
+    backend = built.backend
+    if built.root_keys is not None:
+        file = data.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
+        told(f"root app made: access key {built.root_keys.access_key}, secret key {built.root_keys.secret_key}")
+        told(f"the keys are shown once; they are kept in {file}")
+    broker = Broker(
+        clock=backend.clock,
+        entropy=backend.entropy,
+        authenticate=things.authenticate(backend),
+        sessions=StoredSessions(backend.store),
+        limits=Limits(max_packet=settings.mqtt_max_packet),
+    )
+    shadows = things.Door(backend, broker)
+    for pattern, handler in (*shadows.topics(), *agent.topics(backend)):
+        broker.route(pattern, handler)
+    backend.things.on_revoked(lambda app, thing: things.close_sessions(broker, app, thing))
+    await broker.start()
+    loopback = is_loopback(addresses.host)
+    web_socket = websocket_app(broker, loopback_bound=loopback)
+    doors = {
+        "v1": objects.app(backend, shadows.resources()),
+        "kits": kits.app(backend),
+        "things": shadows.app(),
+        "api": shadows.app(),
+        "mqtt": web_socket,
+        "$iothub": web_socket,
+    }
+    doors["jwt_auth"] = doors["v1"]
+    listeners: list[HttpListener] = []
+    try:
+        for app, port in (
+            (main_port(doors, hypermedia.app(backend)), addresses.port),
+            (agent.north(backend), addresses.agent_port),
+            (agent.south(backend), addresses.south_port),
+            (context.app(backend), addresses.context_port),
+        ):
+            listeners.append(HttpListener(app, addresses.host, port))
+        main, north, south, ngsi = listeners
+        told_host = settings.mqtt_host or addresses.host
+        tls = built.local.ssl_context([told_host])
+        mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, tls)
+        mqtt_port = await serve_tcp(broker, addresses.mqtt_plain_host, addresses.mqtt_plain_port)
+        built.local.set_endpoint(told_host, mqtts_port, main.url.replace("http", "ws", 1) + "/mqtt")
+        for listener in listeners:
+            await listener.start()
+    except BaseException:
+        await broker.close()
+        await asyncio.gather(*(listener.close() for listener in listeners))
+        await built.close()
+        raise
+    running = Running(built, data, broker, listeners)
+    host = main.url.removeprefix("http://").rpartition(":")[0]
+    running.ready = Ready(
+        pid=pid,
+        http=main.url,
+        mqtts=f"mqtts://{host}:{mqtts_port}",
+        mqtt=f"mqtt://{addresses.mqtt_plain_host}:{mqtt_port}",
+        agent=north.url,
+        south=south.url,
+        context=ngsi.url,
+    )
+    return running
