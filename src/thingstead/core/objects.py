@@ -53,6 +53,10 @@ class Feed(Protocol):
         """Take over changes, in the order of the journal."""
         ...
 
+    async def room(self) -> None:
+        """Returns once it can take more: writers wait here, before their commit, when it lags."""
+        ...
+
 
 class TypeRegister(Protocol):
     """Who keeps an app's map of types (objects.md 2.4): tenants."""
@@ -344,6 +348,7 @@ class Objects:
         if names:
             await self._register.register_types(app, names)
         subjects = [await self._subjects(work.object) for work in works]
+        await self._feed.room()
         batch = Batch(
             changes=[work.put for work in works] + [c for work in works for c in work.prepared.changes],
             shadows=[s for work in works for s in work.prepared.shadows],
@@ -363,7 +368,7 @@ class Objects:
                 failed.append(work)
                 continue
             work.object.rev, work.object.docid = result.rev, result.docid
-            documents.append(document_of(work.object, result.seq))
+            documents.append(document_of(work.object, result.seq, new=result.created))
             outcomes.append(Written(work.object, work.put.public, result.created, work.prepared.once))
         self._feed.written(documents)
         await _undo(failed)

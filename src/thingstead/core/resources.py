@@ -38,7 +38,7 @@ class ResourceAnswer(msgspec.Struct, frozen=True):
 Resource = Callable[[ResourceRequest], Awaitable[ResourceAnswer]]
 
 Pattern = tuple[str | None, ...]
-"""Segments after `/v1/`; None matches any one segment: `("things", None, "shadow")`. A type matches in both spellings."""
+"""Segments after `/v1/`; None matches any one: `("things", None, "shadow")`. A type matches in both spellings."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Sealing of secrets at rest (design.md 3): AES-256-GCM under one key that is handed in.
 
-Promises: a sealed text opens only under the same key and for the same owner, so that a secret copied to another object is
-worthless. Does not keep, rotate or derive keys.
+Promises: a sealed text opens only under the same key and for the same owner, so that a secret copied to another object
+is worthless. Does not keep, rotate or derive keys.
 """
 
 import base64

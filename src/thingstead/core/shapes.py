@@ -13,16 +13,16 @@ def object_of(row: StoredObject) -> Object:
     return model.decode(row.app, row.public, row.private, docid=row.docid, rev=row.rev)
 
 
-def document_of(obj: Object, seq: int) -> Document | Removal:
-    """The index's form of an object; a removal if it is not to be found (objects.md 4)."""
+def document_of(obj: Object, seq: int, *, new: bool = False) -> Document | Removal:
+    """The index's form of an object; a removal if it is not to be found (objects.md 4). `new`: it replaces nothing."""
     if not obj.indexed:
         return Removal(obj.app, obj.id, seq)
-    return Document(obj.app, obj.id, obj.type, obj.docid, seq, obj.searchable())
+    return Document(obj.app, obj.id, obj.type, obj.docid, seq, obj.searchable(), new)
 
 
 def document_of_put(put: Put, seq: int) -> Document | Removal:
-    """The index's form of an object that is being written."""
-    return document_of(model.decode(put.app, put.public, docid=put.docid), seq)
+    """The index's form of a new object that was written."""
+    return document_of(model.decode(put.app, put.public, docid=put.docid), seq, new=True)
 
 
 def shadow_put(app: str, thing: str, shadow: Shadow, expect: int) -> ShadowPut:

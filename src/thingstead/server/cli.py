@@ -67,7 +67,7 @@ def serve(
     json
         Print one JSON line on standard output once every listener answers, and nothing else.
     """
-    from thingstead.server.running import Addresses  # noqa: PLC0415  keeps `--help` quick
+    from thingstead.server.running import Addresses
 
     addresses = Addresses(
         host=host,
@@ -89,10 +89,10 @@ def demo(
     seconds: Annotated[int, Parameter(help="End by itself after this many seconds; 0: run on.")] = 0,
 ) -> None:
     """Start a server with a simulated plant kit that reports every second over MQTT, and say what to open."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
-    from thingstead.server.demo import kit  # noqa: PLC0415
-    from thingstead.server.running import Addresses  # noqa: PLC0415
+    from thingstead.server.demo import kit
+    from thingstead.server.running import Addresses
 
     free = 0  # the demo may run beside a real server
     addresses = Addresses(
@@ -105,7 +105,7 @@ def demo(
 @app.command
 def settings() -> None:
     """List every setting: key, default, meaning."""
-    from thingstead.server.settings import keys  # noqa: PLC0415
+    from thingstead.server.settings import keys
 
     for key in keys():
         print(f"{key.name} = {msgspec.json.encode(key.default).decode()}  # {key.about}")
@@ -131,9 +131,9 @@ def _tell(line: str) -> None:
 
 
 async def _serve(directory: Path, sets: list[str], addresses: "object", *, json: bool, beside: "Beside | None") -> None:
-    from thingstead.server.data import DataDirectory  # noqa: PLC0415
-    from thingstead.server.running import Addresses, start  # noqa: PLC0415
-    from thingstead.server.settings import load  # noqa: PLC0415
+    from thingstead.server.data import DataDirectory
+    from thingstead.server.running import Addresses, start
+    from thingstead.server.settings import load
 
     assert isinstance(addresses, Addresses)
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -7,6 +7,7 @@ import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.backend import Backend
+from thingstead.core.follow import Catalogue
 from thingstead.core.hub import Hub
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
@@ -21,12 +22,14 @@ from thingstead.core.things import Things
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
 from thingstead.engines.tantivy.index import TantivyIndex
+from thingstead.model.ids import app_identifier
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.store import Store
 from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
 
 INDEX = "index"
+SEARCH = "search"
 AUTHORITY = "ca"
 
 
@@ -65,8 +68,13 @@ async def build(
     index = await TantivyIndex.open(directory / INDEX, store.uuid)
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
     hub = Hub()
-    search = Search(index, store, clock)
-    await search.recover()
+    catalogue = Catalogue(store, app_identifier(settings.app_name))
+
+    async def passed(seq: int) -> None:
+        await store.passed(SEARCH, seq)
+
+    search = Search(index, catalogue.public, clock, passed=passed)
+    await search.recover(store.journal, catalogue.current, catalogue.everything)
     tenants = Tenants(store, settings, clock, ids, entropy, Sealer(secret_key, entropy), hub, search)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
     kinds: Mapping[str, Kind] = {

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 import msgspec
 import msgspec.inspect
 
@@ -34,9 +35,9 @@ def keys() -> list[Key]:
     assert isinstance(described, msgspec.inspect.StructType)
     for field in described.fields:
         assert isinstance(field.type, msgspec.inspect.Metadata)
-        extra: Mapping[str, object] = field.type.extra or {}
-        schema: Mapping[str, object] = field.type.extra_json_schema or {}
-        found.append(Key(str(extra["key"]), field.name, field.default, str(schema.get("description", ""))))
+        extra = cast(Mapping[str, str], field.type.extra)
+        schema = cast(Mapping[str, str], field.type.extra_json_schema)
+        found.append(Key(extra["key"], field.name, field.default, schema["description"]))
     return found
 
 

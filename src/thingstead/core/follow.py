@@ -1,0 +1,46 @@
+"""What the search follower reads to catch up: current objects by id, or all of them (core.search, `recover`)."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from thingstead.core.shapes import document_of, object_of
+from thingstead.model.ids import APP_PREFIX
+from thingstead.ports.index import Document
+from thingstead.ports.store import Store, StoredObject
+
+_PAGE = 1000
+
+
+class Catalogue:
+    """Reads of a store, in the index's form."""
+
+    def __init__(self, store: Store, root: str) -> None:
+        self._store = store
+        self._root = root  # the tenant that holds the app objects
+
+    async def public(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Public bytes of those that exist, by id."""
+        return {row.id: row.public for row in await self._store.objects.get_many(app, ids)}
+
+    async def current(self, app: str, ids: Sequence[str]) -> Sequence[Document]:
+        """The index's form of those that exist and are to be found."""
+        return _documents(await self._store.objects.get_many(app, ids))
+
+    async def everything(self) -> AsyncIterator[Sequence[Document]]:
+        """All objects of all apps that are to be found, a page at a time."""
+        apps = [self._root]
+        async for rows in self._pages(self._root, "app"):
+            apps += [name for row in rows if (name := row.id.removeprefix(APP_PREFIX)) != self._root]
+        for app in apps:
+            async for rows in self._pages(app, None):
+                yield _documents(rows)
+
+    async def _pages(self, app: str, type: str | None) -> AsyncIterator[list[StoredObject]]:
+        after = 0
+        while rows := await self._store.objects.scan(app, type=type, after=after, limit=_PAGE):
+            yield rows
+            after = rows[-1].docid
+
+
+def _documents(rows: Sequence[StoredObject]) -> list[Document]:
+    found = (document_of(object_of(row), 0) for row in rows)
+    return [document for document in found if isinstance(document, Document)]
