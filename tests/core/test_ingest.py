@@ -205,7 +205,7 @@ def test_a_form_and_a_first_report_make_one_sensor(tmp_path: Path) -> None:
         async with open_backend(tmp_path) as backend:
             id = await thing(backend)
             made, reported = await asyncio.gather(
-                backend.things.add_sensor(APP, id, {"metric": "temp", "unit": "celsius"}, owner(APP)),
+                backend.things.add_sensors(APP, id, [{"metric": "temp", "unit": "celsius"}], owner(APP)),
                 backend.ingest.report(report(id, {"temp": 1})),
                 return_exceptions=True,
             )
