@@ -3,9 +3,11 @@
 import msgspec
 
 from thingstead.core.access import Access
+from thingstead.core.agents import Agents
 from thingstead.core.hub import Hub
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
+from thingstead.core.measures import Measures
 from thingstead.core.objects import Objects
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
@@ -31,3 +33,5 @@ class Backend(msgspec.Struct, frozen=True):
     tenants: Tenants
     identity: Identity
     access: Access
+    agents: Agents
+    measures: Measures

@@ -55,6 +55,7 @@ class Report(msgspec.Struct, kw_only=True, gc=False):
     size: int = 8192  # bytes of the request: an upper bound of what the document grows by
     attributes: Mapping[str, Attribute] | None = None  # NGSI type and metadata of names in `reported`
     remove: Sequence[str] = ()  # top-level names to remove
+    delete: bool = False  # drop both sections, and say NotFound if there is nothing to drop
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -136,11 +137,7 @@ class Ingest:
 
     async def delete_shadow(self, app: str, thing: str, token: str | None = None) -> Outcome:
         """Drop both sections; the version goes on counting (things.md 7.3). Raises NotFound if there is no content."""
-        stored = (await self._store.shadows.get_many(app, [thing])).get(thing)
-        current = rules.decode(stored.document) if stored is not None else Shadow()
-        if not current.reported and not current.desired:
-            raise NotFound("No shadow exists with name: ''", field="shadow")
-        return await self.report(Report(app=app, thing=thing, reported=None, desired=None, token=token, size=0))
+        return await self.report(Report(app=app, thing=thing, delete=True, token=token, size=0))
 
     def forget(self, app: str, thing: str) -> None:
         """Drop the working copy: somebody else wrote this shadow's row."""
@@ -221,27 +218,31 @@ class Ingest:
         shadow = working.shadow
         if report.version is not None and report.version != shadow.version:
             return Outcome(error=VersionMismatch("Version conflict", field="version"))
+        if report.delete and not shadow.reported and not shadow.desired:
+            return Outcome(error=NotFound("No shadow exists", field="shadow"))
         merging = report.mode == "merge"
         before: bytes | None = None
+        try:
+            if not merging:
+                rules.check_values(report.reported or {})
+            elif report.reported is not UNSET:
+                rules.check_section("reported", report.reported)
+            if report.desired is not UNSET:
+                rules.check_section("desired", report.desired)
+        except InvalidInput as error:
+            return Outcome(error=error)
         if merging:
-            try:
-                if report.reported is not UNSET:
-                    rules.check_section("reported", report.reported)
-                if report.desired is not UNSET:
-                    rules.check_section("desired", report.desired)
-            except InvalidInput as error:
-                return Outcome(error=error)
             if working.slack < report.size:
                 before = rules.encode(shadow)
             else:
                 working.slack -= report.size
-        observed = self._hub.wants_shadow(*key)
+        observed = not report.delete and self._hub.wants_shadow(*key)
         previous = rules.decode(before or rules.encode(shadow)) if observed else None
         stamp = max(now, shadow.last_stamp + 1)
         time = stamp if report.time is None or report.time > now + AHEAD else report.time
         at = min(time, stamp) if report.state_by_time else stamp
         pairs: list[tuple[str, Json]] = []
-        if report.reported is None:
+        if report.reported is None or report.delete:
             pairs = rules.drop_reported(shadow, at)
         elif report.reported is not UNSET:
             if merging:
@@ -250,7 +251,7 @@ class Ingest:
                 pairs = rules.set_reported(shadow, report.reported, at)
         if report.remove:
             pairs = [*pairs, *rules.drop_reported(shadow, at, list(report.remove))]
-        if report.desired is None:
+        if report.desired is None or report.delete:
             shadow.desired.clear()
             shadow.desired_at.clear()
         elif report.desired is not UNSET:

@@ -120,17 +120,19 @@ class Objects:
         raise Unavailable("the object is being changed too often; try again")
 
     async def create_with(
-        self, app: str, draft: Draft, actor: Principal, shadows: Sequence[ShadowPut]
-    ) -> Written | None:
-        """Create an object together with writes of shadows; None: one of these had moved on and nothing was stored."""
-        work = await self._draft(app, draft, actor, "create")
-        work.prepared.shadows.extend(shadows)
-        outcome = (await self._commit(app, [work], together=True))[0]
-        if isinstance(outcome, _Stale):
-            return None
-        if isinstance(outcome, ThingsteadError):
-            raise outcome
-        return outcome
+        self, app: str, drafts: Sequence[Draft], actor: Principal, shadows: Sequence[ShadowPut]
+    ) -> list[Written] | None:
+        """Create objects together with writes of shadows; None: one of these had moved on and nothing was stored."""
+        works = [await self._draft(app, draft, actor, "create") for draft in drafts]
+        works[0].prepared.shadows.extend(shadows)
+        made: list[Written] = []
+        for outcome in await self._commit(app, works, together=True):
+            if isinstance(outcome, _Stale):
+                return None
+            if isinstance(outcome, ThingsteadError):
+                raise outcome
+            made.append(outcome)
+        return made
 
     async def create_many(
         self, app: str, drafts: Sequence[Draft], actor: Principal, *, together: bool = False
@@ -155,15 +157,20 @@ class Objects:
                     raise outcome
         return [o for o in outcomes if o is not None]
 
-    async def patch(self, app: str, id: str, body: JsonObject, actor: Principal) -> Written:
-        """Merge a body into an object (objects.md 3, 4). Raises NotFound, VersionMismatch, ConstraintViolation."""
-        outcome = (await self.patch_many(app, [(id, body)], actor))[0]
+    async def patch(
+        self, app: str, id: str, body: JsonObject, actor: Principal, *, keys: tuple[Key, ...] = ()
+    ) -> Written:
+        """Merge a body into an object (objects.md 3, 4). Raises NotFound, VersionMismatch, ConstraintViolation.
+
+        `keys` replace a thing's keys of the same scopes; then also KeyTaken.
+        """
+        outcome = (await self.patch_many(app, [(id, body)], actor, keys=keys))[0]
         if isinstance(outcome, ThingsteadError):
             raise outcome
         return outcome
 
     async def patch_many(
-        self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal
+        self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal, *, keys: tuple[Key, ...] = ()
     ) -> list[Written | ThingsteadError]:
         """Merge several bodies; each has its own outcome, in order."""
         outcomes: list[Written | ThingsteadError | None] = [None] * len(items)
@@ -181,7 +188,7 @@ class Objects:
                     continue
                 seen.add(id)
                 try:
-                    work = await self._merged(app, id, rows.get(id), body, actor)
+                    work = await self._merged(app, id, rows.get(id), body, actor, keys)
                     if work.prepared.skip:
                         outcomes[n] = await self._untouched(work)
                         continue
@@ -304,7 +311,15 @@ class Objects:
         _check(obj)
         return _Work(obj, self._put(obj, prepared, expect), prepared, op)
 
-    async def _merged(self, app: str, id: str, row: StoredObject | None, body: JsonObject, actor: Principal) -> _Work:
+    async def _merged(
+        self,
+        app: str,
+        id: str,
+        row: StoredObject | None,
+        body: JsonObject,
+        actor: Principal,
+        keys: tuple[Key, ...],
+    ) -> _Work:
         if row is None:
             raise NotFound("Not Found")
         obj = object_of(row)
@@ -321,7 +336,8 @@ class Objects:
         obj.updated = max(self._clock.now() // 1000, obj.updated or 0)
         kind = self._kinds.get(obj.type, self._plain)
         old = object_of(row) if kind.reads_old else None
-        prepared = await kind.prepare("patch", obj, None, old, body, actor)
+        draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
+        prepared = await kind.prepare("patch", obj, draft, old, body, actor)
         _check(obj)
         return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
 

@@ -91,40 +91,48 @@ class Things:
                 raise Unavailable("the default site could not be made") from None
             return site
 
-    async def add_sensor(self, app: str, thing: str, body: JsonObject, actor: Principal) -> Written:
-        """A sensor made by a form: its metric is one literal key (doors.md 7). Raises KeyTaken, ConstraintViolation."""
-        metric = body.get("metric")
-        if not isinstance(metric, str) or not metric:
-            raise ConstraintViolation("'metric' must not be blank", field="metric")
-        path = escape(metric)
-        unit = body.get("unit")
-        base = sensor_body(thing, path, metric, unit if isinstance(unit, str) else "", "float")
+    async def add_sensors(self, app: str, thing: str, bodies: Sequence[JsonObject], actor: Principal) -> list[Written]:
+        """Sensors made by a form, all or none; a metric is one literal key (doors.md 7).
+
+        Raises KeyTaken, ConstraintViolation, LimitReached, NotFound.
+        """
+        if not bodies:
+            return []
         for _ in range(_ATTEMPTS):
             row = (await self._store.shadows.get_many(app, [thing])).get(thing)
             if row is None:
                 raise NotFound("Thing not found", field="device")
             shadow = rules.decode(row.document)
-            leaf = shadow.leaves.get(path)
-            if leaf is not None and leaf.series:
-                raise KeyTaken("'sensor' is already taken", field="metric")
-            if sum(1 for other in shadow.leaves.values() if other.series) >= rules.MAX_SENSORS:
+            drafts = [self._sensor_draft(app, thing, shadow, body) for body in bodies]
+            if sum(1 for leaf in shadow.leaves.values() if leaf.series) > rules.MAX_SENSORS:
                 raise LimitReached(f"a device has at most {rules.MAX_SENSORS} sensors", field="metric")
-            number = self._ids.next()
-            shadow.leaves[path] = Leaf(number, str(number), leaf.state_at if leaf is not None else 0)
-            draft = Draft(
-                type="sensor",
-                id=str(number),
-                body={**body, **base},
-                hidden={"series": number},
-                keys=(sensor_key(app, thing, path),),
-            )
-            outcome = await self._objects.create_with(app, draft, actor, [shadow_put(app, thing, shadow, row.rev)])
-            if outcome is not None:
+            made = await self._objects.create_with(app, drafts, actor, [shadow_put(app, thing, shadow, row.rev)])
+            if made is not None:
                 self._ingest.forget(app, thing)
-                return outcome
+                return made
         raise Unavailable("the device is being changed too often; try again")
 
-    async def credentials(self, app: str, thing: str, actor: Principal) -> JsonObject:
+    def _sensor_draft(self, app: str, thing: str, shadow: Shadow, body: JsonObject) -> Draft:
+        """The draft of a sensor, whose leaf is added to `shadow`."""
+        metric = body.get("metric")
+        if not isinstance(metric, str) or not metric:
+            raise ConstraintViolation("'metric' must not be blank", field="metric")
+        path = escape(metric)
+        leaf = shadow.leaves.get(path)
+        if leaf is not None and leaf.series:
+            raise KeyTaken("'sensor' is already taken", field="metric")
+        number = self._ids.next()
+        shadow.leaves[path] = Leaf(number, str(number), leaf.state_at if leaf is not None else 0)
+        unit = body.get("unit")
+        return Draft(
+            type="sensor",
+            id=str(number),
+            body={**sensor_body(thing, path, metric, unit if isinstance(unit, str) else "", "float"), **body},
+            hidden={"series": number},
+            keys=(sensor_key(app, thing, path),),
+        )
+
+    async def credentials(self, app: str, thing: str, actor: Principal, *, csr: str | None = None) -> JsonObject:
         """Rotate: fresh `deviceDetails`, shown once; the old credentials and their sessions end (things.md 1.2)."""
         for _ in range(_ATTEMPTS):
             row = await self._store.objects.get(app, thing)
@@ -132,7 +140,7 @@ class Things:
                 raise NotFound("Thing not found", field="thing")
             obj = object_of(row)
             broker = self._kind.broker(str(obj.own.get("serviceBroker")))
-            made = await broker.provision(app, thing, obj.name)
+            made = await broker.provision(app, thing, obj.name, csr=csr)
             old = obj.hidden.get("deviceMetadata")
             obj.hidden["deviceMetadata"] = made.metadata
             fresh = {key.scope for key in made.keys}

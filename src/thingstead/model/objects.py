@@ -1,6 +1,6 @@
 """The object: a JSON document with the common envelope (objects.md 2), and its conversions. Pure.
 
-Three forms: `Object` in memory, *public bytes* (canonical JSON, spliced into answers) and *private bytes* (hidden fields).
+Three forms: `Object` in memory, *public bytes* (canonical JSON, spliced into answers), *private bytes* (hidden fields).
 Declared fields of built-in types stand in `own`, unknown members in `custom`; on the wire both are flat.
 """
 
@@ -93,7 +93,7 @@ class Object(msgspec.Struct):
         return dump(self.hidden) if self.hidden else None
 
     def searchable(self) -> JsonObject:
-        """The form that is indexed: core and declared fields at the top, custom ones under `properties` (objects.md 6.5)."""
+        """The form that is indexed: declared fields at the top, custom ones under `properties` (objects.md 6.5)."""
         out = self.wire()
         for name in self.custom:
             del out[name]
@@ -198,10 +198,7 @@ def draft(app: str, type_name: str, id: str, body: Mapping[str, Json], *, now_ms
     _read_envelope(obj, body, locked=True)
     for name, spec_field in spec.fields.items():
         value = body.get(name)
-        if spec_field.server or value is None:
-            value = spec_field.default
-        else:
-            value = spec_field.coerce(value)
+        value = spec_field.default if spec_field.server or value is None else spec_field.coerce(value)
         if value is not None:
             (obj.hidden if spec_field.hidden else obj.own)[name] = value
     if spec.custom:
@@ -210,7 +207,7 @@ def draft(app: str, type_name: str, id: str, body: Mapping[str, Json], *, now_ms
 
 
 def merge(obj: Object, body: Mapping[str, Json]) -> None:
-    """PATCH: what is declared and given replaces, custom fields merge one by one, null removes a custom one (objects.md 3)."""
+    """PATCH: declared and given replaces, custom fields merge one by one, null removes a custom one (objects.md 3)."""
     spec = types.spec_of(obj.type)
     _read_envelope(obj, body, locked=False)
     for name, spec_field in spec.fields.items():

@@ -1,4 +1,4 @@
-"""Paths of leaves: keys joined with `.`; a literal `.` in a key is written `\\.` and a `\\` is `\\\\` (things.md 9). Pure.
+"""Paths of leaves (things.md 9): keys joined with `.`; in a key `.` is written `\\.` and a `\\` is `\\\\`. Pure.
 
 >>> escape("wind.speed"), join("a", "b.c"), split("a.b\\\\.c")
 ('wind\\\\.speed', 'a.b\\\\.c', ['a', 'b.c'])

@@ -1,7 +1,8 @@
 """The shadow: desired and reported state of one thing (things.md 7, 8; doors.md 4, 5, 18, 19). Pure.
 
-`Shadow` is the whole row that a steady report needs: the two documents, and for every reported leaf its sensor, the time
-of its state and its newest reading. Leaves are values that are not objects; arrays are leaves. Times are microseconds UTC.
+`Shadow` is the whole row that a steady report needs: the two documents, and for every reported leaf its sensor, the
+time of its state and its newest reading. Leaves are values that are not objects; arrays are leaves. Times are
+microseconds UTC.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from thingstead.model.paths import join, split
 from thingstead.model.values import Json, JsonObject, dump, is_object
 
 MAX_DEPTH: Final = 6  # things.md 4.5
+MAX_SET_DEPTH: Final = 64  # mode set has no limit of its own; this one keeps recursion short
 MAX_BYTES: Final = 8192
 MAX_SENSORS: Final = 200  # things.md 9
 
@@ -69,15 +71,6 @@ def decode(data: bytes) -> Shadow:
     return _decoder.decode(data)
 
 
-def depth_of(value: Json) -> int:
-    """Levels of nesting: 0 for a scalar, 1 for an object or array of scalars, ..."""
-    if isinstance(value, dict):
-        return 1 + max((depth_of(v) for v in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((depth_of(v) for v in value), default=0)
-    return 0
-
-
 def walk(document: Mapping[str, Json], path: str = "") -> Iterator[tuple[str, Json]]:
     """(path, value) of every leaf of a document; null and empty objects are not leaves."""
     for key, value in document.items():
@@ -93,19 +86,16 @@ def lookup(document: Mapping[str, Json], path: str) -> Json:
     value: Json = None
     for key in split(path):
         value = document.get(key)
-        if not is_object(value):
-            document = {}
-        else:
-            document = value
+        document = value if is_object(value) else {}
     return value
 
 
 def merge_reported(shadow: Shadow, patch: Mapping[str, Json], at: int) -> list[tuple[str, Json]]:
     """Merge a patch into `reported` (mode merge): null removes, objects merge, anything else replaces.
 
-    A leaf whose state is newer than `at` keeps it (doors.md 5). Returns every leaf of the patch as (path, value), also those
-    whose state was kept, and removed leaves as (path, None): all of them are readings. Leaves that have no `Leaf` yet are set
-    in the document; the caller adds their Leaf.
+    A leaf whose state is newer than `at` keeps it (doors.md 5). Returns every leaf of the patch as (path, value), also
+    those whose state was kept, and removed leaves as (path, None): all of them are readings. Leaves that have no `Leaf`
+    yet are set in the document; the caller adds their Leaf.
     """
     leaves = shadow.leaves
     reported = shadow.reported
@@ -113,7 +103,7 @@ def merge_reported(shadow: Shadow, patch: Mapping[str, Json], at: int) -> list[t
     for key, value in patch.items():
         if type(value) in _SCALARS and "." not in key and "\\" not in key:
             leaf = leaves.get(key)
-            if leaf is None:
+            if leaf is None or type(reported.get(key)) is dict:
                 _replace(shadow, reported, key, key, value, at, out)
             else:
                 out.append((key, value))
@@ -136,6 +126,9 @@ def _merge(
         fresh: JsonObject = {} if not is_object(below) else below
         if not is_object(below) and key in parent:
             _remove(shadow, parent, key, path, at, out)
+            if key in parent:  # a newer leaf stands where the object would
+                out.extend(walk(value, path))
+                return
         for child, inner in value.items():
             _merge(shadow, fresh, child, join(path, child), inner, at, out)
         if fresh:
@@ -155,6 +148,8 @@ def _replace(
         _remove(shadow, parent, key, path, at, out)
     leaf = shadow.leaves.get(path)
     out.append((path, value))
+    if is_object(parent.get(key)):  # newer leaves stand where the value would
+        return
     if leaf is None or at >= leaf.state_at:
         parent[key] = value
         if leaf is not None:
@@ -182,7 +177,7 @@ def _remove(shadow: Shadow, parent: JsonObject, key: str, path: str, at: int, ou
 
 
 def set_reported(shadow: Shadow, values: Mapping[str, Json], at: int) -> list[tuple[str, Json]]:
-    """Replace top-level values whole (mode set, doors.md 4); null and `{}` are kept. Returns readings as `merge_reported`.
+    """Replace top-level values whole (mode set, doors.md 4); null and `{}` are kept. Returns as `merge_reported`.
 
     Keys are literal names. A leaf whose state is newer than `at` keeps it.
     """
@@ -339,13 +334,37 @@ def _place(document: JsonObject, path: str, value: Json) -> None:
 
 
 def check_section(name: str, value: Json, *, max_depth: int = MAX_DEPTH) -> None:
-    """Refuse a section that is neither an object nor null, or is nested too deeply (things.md 7.4). Raises InvalidInput."""
+    """Refuse a section that is neither object nor null, or nested too deeply, or with a key that can be no part of a
+    path (things.md 7.4). Raises InvalidInput.
+    """
     if value is None:
         return
     if not is_object(value):
         raise InvalidInput(f"{name.capitalize()} node must be an object", field=f"state.{name}")
-    if depth_of(value) > max_depth:
-        raise InvalidInput(f"JSON contains too many levels of nesting; maximum is {max_depth}", field=f"state.{name}")
+    _check_levels(value, max_depth, max_depth, f"state.{name}")
+
+
+def check_values(values: Mapping[str, Json], *, max_depth: int = MAX_SET_DEPTH) -> None:
+    """Refuse values of mode set (doors.md 4) that no rule here could walk through. Raises InvalidInput."""
+    _check_levels(values, max_depth, max_depth, "attributes")
+
+
+def _check_levels(value: Mapping[str, Json] | list[Json], left: int, max_depth: int, field: str) -> None:
+    if not left:
+        raise InvalidInput(f"JSON contains too many levels of nesting; maximum is {max_depth}", field=field)
+    if isinstance(value, list):
+        for item in value:
+            if type(item) in _CONTAINERS:
+                _check_levels(item, left - 1, max_depth, field)  # pyright: ignore[reportArgumentType]
+        return
+    for key, item in value.items():
+        if not key or "\x00" in key:
+            raise InvalidInput("State contains an invalid node", field=field)
+        if type(item) in _CONTAINERS:
+            _check_levels(item, left - 1, max_depth, field)  # pyright: ignore[reportArgumentType]
+
+
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def check_size(shadow: Shadow, *, max_bytes: int = MAX_BYTES) -> None:
@@ -355,7 +374,7 @@ def check_size(shadow: Shadow, *, max_bytes: int = MAX_BYTES) -> None:
 
 
 def timestamps(document: Mapping[str, Json], times: Mapping[str, int], path: str = "") -> JsonObject:
-    """The `metadata` mirror of a document: `{"timestamp": seconds}` per leaf, a list with one per element for an array."""
+    """The `metadata` mirror of a document: `{"timestamp": seconds}` per leaf, a list of them for an array."""
     out: JsonObject = {}
     for key, value in document.items():
         here = join(path, key)

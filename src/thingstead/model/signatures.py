@@ -1,7 +1,7 @@
 """Signatures of requests: AWS Signature Version 4 with region `us-east-1` and service `para` (identity.md 4). Pure.
 
-Promises: exactly the canonical form of identity.md 4.2, compared in constant time. Does not know apps, clocks or windows of
-validity, and never trusts a hash that the client states: the body's own bytes are hashed.
+Promises: exactly the canonical form of identity.md 4.2, compared in constant time. Does not know apps, clocks or
+windows of validity, and never trusts a hash that the client states: the body's own bytes are hashed.
 """
 
 import hashlib
@@ -84,17 +84,14 @@ def canonical_query(raw_query: str) -> str:
     if not raw_query:
         return ""
     first: dict[str, str] = {}
-    for name, value in parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape"):
+    for name, value in parse_qsl(raw_query, keep_blank_values=True):
         first.setdefault(name, value)
-    pairs = sorted(
-        (quote(n, safe="-_.~", errors="surrogateescape"), quote(v, safe="-_.~", errors="surrogateescape"))
-        for n, v in first.items()
-    )
+    pairs = sorted([(quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in first.items()])
     return "&".join([f"{name}={value}" for name, value in pairs])
 
 
 def twice_encoded_query(raw_query: str) -> str | None:
-    """The form that Para's Python client signs when a name occurs more than once; None if none does (identity.md 4.2)."""
+    """The form that Para's Python client signs when a name occurs more than once, else None (identity.md 4.2)."""
     first: dict[str, str] = {}
     repeated = False
     for part in raw_query.split("&"):
@@ -134,7 +131,7 @@ def canonical_request(
 
 def sign(key: bytes, stamp: str, canonical: str) -> str:
     """The signature (64 hex digits) of a canonical request under the key of its day."""
-    hashed = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    hashed = hashlib.sha256(canonical.encode()).hexdigest()
     text = f"{SCHEME}\n{stamp}\n{stamp[:8]}/{_SCOPE}\n{hashed}"
     return hmac.digest(key, text.encode(), "sha256").hex()
 

@@ -1,7 +1,7 @@
 """JSON Web Tokens: reading and checking them (identity.md 6). Pure; the time is handed in, keys are texts.
 
-Promises: HS256 only, whatever the header says; a key shorter than 32 bytes verifies nothing. Whose key it must be is decided
-by core.identity. Nothing is issued here.
+Promises: HS256 only, whatever the header says; a key shorter than 32 bytes verifies nothing. Whose key it must be is
+decided by core.identity. Nothing is issued here.
 """
 
 import base64

@@ -1,7 +1,8 @@
 """Rules of MQTT topics and filters (MQTT 5, 4.7): validity, matching, containment, and two look-up structures.
 
-Promises: `matches`, `covers`, `TopicTree` and `TopicIndex` agree with each other on every valid filter and topic, the rule of
-`$` topics (4.7.2) and "a filter `a/#` also means `a`" included. Pure; knows nothing of permissions, sessions or bytes on a wire.
+Promises: `matches`, `covers`, `TopicTree` and `TopicIndex` agree with each other on every valid filter and topic, the
+rule of `$` topics (4.7.2) and "a filter `a/#` also means `a`" included. Pure; knows nothing of permissions, sessions
+or bytes on a wire.
 """
 
 from collections.abc import Hashable, Iterator
@@ -66,7 +67,8 @@ def covers(allowed: str, requested: str) -> bool:
     if requested[0] == "$" and allowed[0] in "#+":
         return False
     have = allowed.split("/")
-    want = requested.split("/")
+    # a topic has at least one level: alone, # is +/#
+    want = requested.split("/") if requested != "#" else ["+", "#"]
     for i, level in enumerate(have):
         if level == "#":
             return True
@@ -112,7 +114,7 @@ class _Node(Generic[V]):
 
     def below(self) -> Iterator[V]:
         """The values of this node and of all under it."""
-        stack = [self]
+        stack: list[_Node[V]] = [self]
         while stack:
             node = stack.pop()
             yield from node.values.values()
@@ -226,10 +228,7 @@ class TopicIndex(Generic[V]):
                 return [value for node in nodes for value in node.below()]
             if level == "+":
                 nodes = [
-                    child
-                    for node in nodes
-                    for name, child in node.children.items()
-                    if i or not name.startswith("$")
+                    child for node in nodes for name, child in node.children.items() if i or not name.startswith("$")
                 ]
             else:
                 nodes = [child for node in nodes if (child := node.children.get(level)) is not None]

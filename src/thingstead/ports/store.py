@@ -302,7 +302,7 @@ class Store(Protocol):
         ...
 
     async def merge(self, limit: int | None = None) -> int:
-        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Runs by itself too."""
+        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Also by itself."""
         ...
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from thingstead.core.access import Access
+from thingstead.core.agents import Agents
 from thingstead.core.backend import Backend
 from thingstead.core.follow import Catalogue
 from thingstead.core.hub import Hub
@@ -14,6 +15,7 @@ from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
+from thingstead.core.measures import Measures
 from thingstead.core.objects import Objects
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
@@ -38,6 +40,7 @@ class Built(msgspec.Struct, frozen=True):
 
     backend: Backend
     local: LocalBroker
+    app_kind: AppKind
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
@@ -75,10 +78,12 @@ async def build(
 
     search = Search(index, catalogue.public, clock, passed=passed)
     await search.recover(store.journal, catalogue.current, catalogue.everything)
-    tenants = Tenants(store, settings, clock, ids, entropy, Sealer(secret_key, entropy), hub, search)
+    sealer = Sealer(secret_key, entropy)
+    tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
+    app = AppKind(tenants.forget)
     kinds: Mapping[str, Kind] = {
-        "app": AppKind(),
+        "app": app,
         "entity": EntityKind(clock),
         "sensor": SensorKind(store),
         "tag": TagKind(),
@@ -87,6 +92,8 @@ async def build(
     objects = Objects(store, clock, ids, hub, search, tenants, kinds)
     ingest = Ingest(store, clock, ids, hub, search)
     identity = Identity(store, tenants, settings, clock)
+    things = Things(store, ids, objects, ingest, thing)
+    agents = Agents(objects, things, tenants, settings, sealer)
     backend = Backend(
         settings=settings,
         clock=clock,
@@ -94,12 +101,14 @@ async def build(
         entropy=entropy,
         store=store,
         objects=objects,
-        things=Things(store, ids, objects, ingest, thing),
+        things=things,
         ingest=ingest,
         search=search,
         hub=hub,
         tenants=tenants,
         identity=identity,
         access=Access(settings, tenants, identity),
+        agents=agents,
+        measures=Measures(agents, ingest, tenants, clock),
     )
-    return Built(backend, local, await tenants.ensure_root())
+    return Built(backend, local, app, await tenants.ensure_root())

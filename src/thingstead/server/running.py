@@ -9,6 +9,7 @@ import msgspec
 from thingstead.core.backend import Backend
 from thingstead.doors import agent, context, hypermedia, kits, objects, things
 from thingstead.model.settings import Settings
+from thingstead.ports.store import Store
 from thingstead.server.compose import Built, build
 from thingstead.server.data import DataDirectory
 from thingstead.server.environment import SystemEntropy
@@ -79,14 +80,20 @@ class Running:
 
 
 async def start(
-    data: DataDirectory, settings: Settings, addresses: Addresses, pid: int, told: Callable[[str], None]
+    data: DataDirectory,
+    settings: Settings,
+    addresses: Addresses,
+    pid: int,
+    told: Callable[[str], None],
+    *,
+    store: Store | None = None,
 ) -> Running:
     """Open the data directory's engines and bind every listener; returns once all of them answer.
 
-    `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). Raises Unavailable,
-    StoreFailed, NotSupported, or OSError if an address cannot be bound.
+    `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). `store` stands in for
+    the embedded one. Raises Unavailable, StoreFailed, NotSupported, or OSError if an address cannot be bound.
     """
-    built = await build(data.path, settings, data.secret_key(SystemEntropy()))
+    built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store)
     backend = built.backend
     if built.root_keys is not None:
         file = data.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
@@ -103,6 +110,7 @@ async def start(
     for pattern, handler in (*shadows.topics(), *agent.topics(backend)):
         broker.route(pattern, handler)
     backend.things.on_revoked(lambda app, thing: things.close_sessions(broker, app, thing))
+    built.app_kind.disabled = lambda app: things.close_sessions(broker, app, None)
     await broker.start()
     loopback = is_loopback(addresses.host)
     web_socket = websocket_app(broker, loopback_bound=loopback)

@@ -1,5 +1,7 @@
 """Small kinds: tags and apps name their own ids, entities have a shadow, a deleted sensor leaves its thing's shadow."""
 
+from collections.abc import Awaitable, Callable
+
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.shapes import shadow_put
 from thingstead.model import ids
@@ -39,6 +41,10 @@ class TagKind(Kind):
 class AppKind(Kind):
     """Kind `app`: made by `_setup` only (objects.md 3); `appIdentifier` is computed."""
 
+    def __init__(self, forget: Callable[[str], None]) -> None:
+        self._forget = forget  # what tenants keep of an app
+        self.disabled: Callable[[str], None] | None = None  # set by the server: closes an inactive app's sessions
+
     def path_id(self, id: str) -> str:
         """An app's id, normalised."""
         return ids.app_id(id)
@@ -50,7 +56,20 @@ class AppKind(Kind):
         if op != "patch" and (draft is None or "secret" not in draft.hidden):
             raise InvalidInput("Failed to create object." if op == "create" else "Failed to overwrite object.")
         obj.own["appIdentifier"] = ids.app_identifier(obj.id)
-        return Prepared()
+        return Prepared(after=self._changed(obj, active=obj.own.get("active") is not False))
+
+    async def removing(self, obj: Object) -> Prepared:
+        """Nobody gets in any more."""
+        return Prepared(after=self._changed(obj, active=False))
+
+    def _changed(self, obj: Object, *, active: bool) -> Callable[[], Awaitable[None]]:
+        async def after() -> None:
+            identifier = ids.app_identifier(obj.id)
+            self._forget(identifier)
+            if not active and self.disabled is not None:
+                self.disabled(identifier)
+
+        return after
 
 
 class EntityKind(Kind):

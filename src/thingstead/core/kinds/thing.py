@@ -57,6 +57,9 @@ class ThingKind(Kind):
         if state is not None and not is_object(state):
             raise ConstraintViolation("'deviceState' must be an object", field="deviceState")
         if op == "patch":
+            if draft is not None:
+                replaced = {key.scope for key in draft.keys}
+                remember_keys(obj, [*draft.keys, *(key for key in stated_keys(obj) if key.scope not in replaced)])
             return await self._patch(obj, old, state)
         if not isinstance(body.get("name"), str) or not str(body["name"]).strip():
             raise ConstraintViolation("'name' must not be blank", field="name")

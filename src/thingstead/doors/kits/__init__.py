@@ -1,1 +1,5 @@
-"""Kits door: /kits for AstroPlant clients (spec/things.md section 10)."""
+"""The kits door: three GETs that show things as AstroPlant kits (things.md 10)."""
+
+from thingstead.doors.kits.routes import app
+
+__all__ = ["app"]

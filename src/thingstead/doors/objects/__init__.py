@@ -1,1 +1,11 @@
-"""Objects door: /v1 for Para clients (spec/objects.md, spec/identity.md)."""
+"""Door to `/v1`: objects, batches, search, apps, as Para's clients know them (objects.md 1-6, 9; identity.md 2-6)."""
+
+from thingstead.core.backend import Backend
+from thingstead.core.resources import Resources
+from thingstead.doors.objects.routes import ObjectsDoor
+from thingstead.transports.http import AsgiApp
+
+
+def app(backend: Backend, resources: Resources | None = None) -> AsgiApp:
+    """The ASGI callable for `/v1` and all below it; it sees the full raw path. `resources` are those of other doors."""
+    return ObjectsDoor(backend, resources or {})

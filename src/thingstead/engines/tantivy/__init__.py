@@ -1,1 +1,5 @@
-"""Index on Tantivy."""
+"""Index on Tantivy (ports.index)."""
+
+from thingstead.engines.tantivy.index import TantivyIndex
+
+__all__ = ["TantivyIndex"]

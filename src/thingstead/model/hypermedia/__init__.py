@@ -1,1 +1,1 @@
-"""The wire format of the hypermedia door (hypermedia.md): documents, links, forms, pages, times, filters, negotiation. Pure."""
+"""Hypermedia on the wire (hypermedia.md): documents, links, forms, pages, times, filters, negotiation. Pure."""

@@ -1,4 +1,4 @@
-"""Page arithmetic (hypermedia.md 4, 8): which part of a list a request means, and the links to the other parts. Pure."""
+"""Page arithmetic (hypermedia.md 4, 8): which part of a list is meant, and the links to the others. Pure."""
 
 from typing import Final
 
@@ -41,12 +41,15 @@ def page(limit: str | None, offset: str | None, *, default: int = PAGE) -> Page:
     return Page(number(limit) or default, number(offset) or 0)
 
 
+def is_newest(offset: str | None) -> bool:
+    """True if a page of readings without a usable offset is meant: the newest one."""
+    return offset is None or not offset.strip().isdecimal()
+
+
 def data_page(limit: str | None, offset: str | None, total: int) -> Page:
     """The page of readings: without an offset the newest ones, else counted from the oldest."""
     size = number(limit) or POINTS
-    if offset is not None and offset.strip().isdecimal():
-        return Page(size, number(offset) or 0)
-    return Page(size, max(0, total - size))
+    return Page(size, max(0, total - size) if is_newest(offset) else number(offset) or 0)
 
 
 def count_links(base: Base, path: str, filters: Query, at: Page, total: int, *, newest: bool = False) -> JsonObject:

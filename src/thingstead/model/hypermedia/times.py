@@ -72,6 +72,6 @@ def _micros(moment: datetime) -> int:
 def read_seconds(text: str, *, bound: str, field: str) -> int:
     """Unix seconds of a filter on data, with or without a fraction. Raises InvalidInput; `bound` is lower or upper."""
     seconds = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
-    if not EARLIEST <= seconds * SECOND <= LATEST:
+    if not EARLIEST <= seconds * SECOND <= LATEST + 1:  # the end of the last second bounds a window
         raise InvalidInput(f"invalid timestamp format for {bound} bound: {text[:60]!r}", field=field)
     return round(seconds * SECOND)

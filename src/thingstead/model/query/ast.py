@@ -1,8 +1,8 @@
 """The query AST (objects.md 6.4, 6.6): what every engine translates and what the predicate evaluates.
 
-Promises: nodes are immutable, hashable values that mean one thing each (the docstring of each says what, for keyword and
-for text fields; see `fields`). `field` None means any indexed field. Does not know Lucene syntax (`parser`) or parameters
-(`build`). Boosts have no effect on order, so there is no node for them.
+Promises: nodes are immutable, hashable values that mean one thing each (the docstring of each says what, for keyword
+and for text fields; see `fields`). `field` None means any indexed field. Does not know Lucene syntax (`parser`) or
+parameters (`build`). Boosts have no effect on order, so there is no node for them.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,10 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A term or phrase. Keyword field: the raw value equals `text`. Text field: its tokens stand in one value, in a row for
-    slop 0, else at most `slop` moves apart (Lucene's measure); text without any token matches no text field."""
+    """A term or phrase. Keyword field: the raw value equals `text`. Text field: its tokens stand in one value, in a
+    row for slop 0, else at most `slop` moves apart (Lucene's measure); text without any token matches no text
+    field.
+    """
 
     field: str | None
     text: str
@@ -41,7 +43,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A wildcard, prefix or regex from `q`. Keyword field: the raw value. Text field: a token; `lowered` is the pattern for these."""
+    """A wildcard, prefix or regex from `q`. Keyword field: the raw value. Text field: a token; `lowered` is the
+    pattern for these.
+    """
 
     field: str | None
     pattern: Pattern
@@ -50,7 +54,9 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """The query types `prefix` and `wildcard`: the pattern, as written, fits the whole value or (text field) a token."""
+    """The query types `prefix` and `wildcard`: the pattern, as written, fits the whole value or (text field) a
+    token.
+    """
 
     field: str
     pattern: Pattern
@@ -58,7 +64,9 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Fuzzy:
-    """Within `distance` (0..2) edits, a swap of neighbours being one: of a keyword value, or of a token (text lowercased)."""
+    """Within `distance` (0..2) edits, a swap of neighbours being one: of a keyword value, or of a token (text
+    lowercased).
+    """
 
     field: str | None
     text: str
@@ -79,7 +87,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """The query types `terms`, `in`, `tagged`: one of the values is the whole value or (text field) a token, as written."""
+    """The query types `terms`, `in`, `tagged`: one of the values is the whole value or (text field) a token, as
+    written.
+    """
 
     field: str
     values: tuple[str, ...]
@@ -87,7 +97,7 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """The keyword field `latlng` ("lat,lng") lies within `radius` km of a point, great circle, earth radius 6371.0088 km."""
+    """The keyword field `latlng` ("lat,lng") lies within `radius` km (great circle) of a point in degrees."""
 
     lat: float
     lng: float
@@ -96,7 +106,9 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """One entry of the top-level list `path` (of objects) matches `query` alone; its fields are `path.name`, text fields."""
+    """One entry of the top-level list `path` (of objects) matches `query` alone; its fields are `path.name`, text
+    fields.
+    """
 
     path: str
     query: "Query"

@@ -1,8 +1,8 @@
 """What of an object is searchable, and how texts and numbers compare (objects.md 6.5).
 
-Promises: the one definition of field paths, keyword fields, tokens, text forms and number order, used by the predicate, by
-sorting and by every engine, so that they cannot differ. Numbers compare as IEEE doubles (true is 1, false 0).
-Does not decide which members an object shows to the index: that is `Object.searchable()`.
+Promises: the one definition of field paths, keyword fields, tokens, text forms and number order, used by the
+predicate, by sorting and by every engine, so that they cannot differ. Numbers compare as IEEE doubles (true is 1,
+false 0). Does not decide which members an object shows to the index: that is `Object.searchable()`.
 """
 
 import re
@@ -19,11 +19,13 @@ Flat: TypeAlias = dict[str, list[Scalar]]
 """Field path -> its values, in order."""
 
 KEYWORDS = frozenset(
-    "id type appid name parentid creatorid timestamp updated votes tags tag email groups identifier password token key"
-    " latlng nstd nstdparentid".split()
+    (
+        *("id", "type", "appid", "name", "parentid", "creatorid", "timestamp", "updated", "votes", "tags", "tag"),
+        *("email", "groups", "identifier", "password", "token", "key", "latlng", "nstd", "nstdparentid"),
+    )
 )
 NEVER_INDEXED = frozenset(
-    "settings datatypes resourcePermissions validationConstraints deviceState deviceMetadata".split()
+    ["settings", "datatypes", "resourcePermissions", "validationConstraints", "deviceState", "deviceMetadata"]
 )
 DOCID = "_docid"
 """The hidden field that every order falls back to (6.7)."""
@@ -47,7 +49,8 @@ _MARKS = "".join(
 )
 _SINGLE = "\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = rf"(?:[^\W{_SINGLE}]|[{_MARKS}])"
-# UAX 29 in short: ideographs stand alone; . and ' join letters, . , ; ' join digits; the underscore is a word character.
+# UAX 29 in short: ideographs stand alone; . and ' join letters, . , ; ' join digits; the underscore is a word
+# character.
 _TOKEN = re.compile(
     rf"[{_SINGLE}][{_MARKS}]*|[^\W{_SINGLE}]{_WORD}*"
     rf"(?:(?:(?<=\d)[.,;'’](?=\d)|(?<=[^\W\d_])['’.·](?=[^\W\d_{_SINGLE}])){_WORD}+)*"
@@ -122,7 +125,8 @@ def flatten(fields: JsonObject) -> Flat:
 
 
 def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
-    # The last path has a position at every list passed so far, the ones before it only at the outer lists, the first none.
+    # The last path has a position at every list passed so far, the ones before it only at the outer lists, the first
+    # none.
     if is_object(value):
         for name, member in value.items():
             if left <= 0:
@@ -133,7 +137,7 @@ def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
             if left <= 0:
                 break
             left = _flatten([*paths, f"{paths[-1]}[{position}]"], element, flat, left)
-    elif value is not None and not is_object(value) and not is_array(value):
+    elif isinstance(value, (str, int, float)):
         kept = clean(value) if isinstance(value, str) else value
         for path in paths:
             if len(path) <= MAX_PATH:

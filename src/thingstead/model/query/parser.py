@@ -1,9 +1,10 @@
 r"""Lucene's classic query syntax to the AST (objects.md 6.6).
 
-Promises: every text gives an AST or InvalidQuery, never another error; time and depth are bounded. Default operator OR; NOT
-binds before AND before OR; `+` and `-` are modifiers of their group (a `+` makes the plain siblings optional); `NOT` beside
-a written OR is logical negation, beside a blank it excludes, as `-` does. Boosts are read and dropped: they change no order.
-Unlike Lucene `field:*` is accepted, `&&` and `||` need no blanks around them, and `name[1].x:` is a field.
+Promises: every text gives an AST or InvalidQuery, never another error; time and depth are bounded. Default operator
+OR; NOT binds before AND before OR; `+` and `-` are modifiers of their group (a `+` makes the plain siblings
+optional); `NOT` beside a written OR is logical negation, beside a blank it excludes, as `-` does. Boosts are read and
+dropped: they change no order. Unlike Lucene `field:*` is accepted, `&&` and `||` need no blanks around them, and
+`name[1].x:` is a field.
 """
 
 import re
@@ -19,7 +20,9 @@ MAX_DEPTH = 50
 MAX_CLAUSES = 1_024
 MAX_LENGTH = 65_536
 
-_Kind: TypeAlias = Literal["term", "phrase", "regex", "range", "(", ")", "+", "-", "!", "and", "or", ":", "^", "~", "end"]
+_Kind: TypeAlias = Literal[
+    "term", "phrase", "regex", "range", "(", ")", "+", "-", "!", "and", "or", ":", "^", "~", "end"
+]
 
 _BLANK = " \t\n\r\f\u3000"
 _TERM = re.compile(
@@ -31,7 +34,7 @@ _PHRASE = re.compile(r'"((?:\\.|[^"\\])*)"', re.DOTALL)
 _REGEX = re.compile(r"/((?:\\.|[^/\\])*)/", re.DOTALL)
 _END = rf'(?:"(?:\\.|[^"\\])*"|(?:\\.|[^\\\]}}"{_BLANK}])+)'
 _RANGE = re.compile(rf"([\[{{])[{_BLANK}]*({_END})[{_BLANK}]+TO[{_BLANK}]+({_END})[{_BLANK}]*([\]}}])", re.DOTALL)
-_COMPARED = re.compile(rf'([<>]=?)({_PHRASE.pattern}|[+-]?{_TERM.pattern})', re.DOTALL)
+_COMPARED = re.compile(rf"([<>]=?)({_PHRASE.pattern}|[+-]?{_TERM.pattern})", re.DOTALL)
 _SUFFIX = re.compile(r"([~^])(\d+(?:\.\d+)?|\.\d+)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SIGNS: dict[str, _Kind] = {"(": "(", ")": ")", "+": "+", "-": "-", "!": "!", ":": ":"}
@@ -47,7 +50,9 @@ class _Token:
 
 
 def parse_query(text: str, default_field: str | None = None) -> ast.Query:
-    """The AST of a query string; unfielded terms search `default_field`, or any field. Raises InvalidQuery (field `q`)."""
+    """The AST of a query string; unfielded terms search `default_field`, or any field. Raises InvalidQuery (field
+    `q`).
+    """
     if len(text) > MAX_LENGTH:
         raise InvalidQuery(f"a query string may have {MAX_LENGTH} characters", field="q")
     try:
@@ -179,8 +184,8 @@ class _Parser:
                 self.take()
                 sign = "" if sign else "not"
         if self.next in ("+", "-"):
-            modifier: _Modifier = "+" if self.take().kind == "+" else "-"
-            sign = {("", "+"): "+", ("", "-"): "-", ("not", "+"): "not", ("not", "-"): ""}[sign, modifier]
+            plus = self.take().kind == "+"
+            sign = ("not" if plus else "") if sign else "+" if plus else "-"
         return sign, self.clause(field, depth)
 
     def clause(self, field: str | None, depth: int) -> ast.Query:

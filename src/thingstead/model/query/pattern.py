@@ -1,8 +1,9 @@
 """Wildcards and Lucene regular expressions as one small pattern type.
 
-Promises: matching takes time proportional to the text, whatever the pattern (a lazily built automaton, no backtracking), so
-a stranger's pattern cannot stall the server; sizes are bounded. `rust()` gives the same language in the syntax of the Rust
-`regex` crate, for engines that take it. Does not support Lucene's `~`, `&` and `<1-9>` operators (refused by name).
+Promises: matching takes time proportional to the text, whatever the pattern (a lazily built automaton, no
+backtracking), so a stranger's pattern cannot stall the server; sizes are bounded. `rust()` gives the same language in
+the syntax of the Rust `regex` crate, for engines that take it. Does not support Lucene's `~`, `&` and `<1-9>`
+operators (refused by name).
 """
 
 from collections.abc import Callable
@@ -68,6 +69,11 @@ class Pattern:
     def rust(self, outside: str = "") -> str:
         """The pattern for the Rust regex crate; its open classes never match the characters of `outside`."""
         return _rust(self.node, tuple((ord(char), ord(char)) for char in outside))
+
+
+def literal(text: str) -> Pattern:
+    """Just that text."""
+    return Pattern(Sequence(tuple(map(_char, text))), text, text.__eq__)
 
 
 def literal_prefix(text: str) -> Pattern:
@@ -344,8 +350,7 @@ def _rust(node: Node, outside: tuple[tuple[int, int], ...]) -> str:
         case Choice(parts):
             return f"(?:{'|'.join(_rust(part, outside) for part in parts)})"
         case Repeat(part, low, high):
-            count = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((low, high))
-            return f"(?:{_rust(part, outside)})" + (count or f"{{{low},{'' if high is None else high}}}")
+            return f"(?:{_rust(part, outside)}){{{low},{'' if high is None else high}}}"
 
 
 def _class(low: int, high: int) -> str:

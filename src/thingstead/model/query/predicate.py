@@ -1,7 +1,8 @@
 """A query as a Python predicate over one object: the definition of what matches (objects.md 6.4-6.6).
 
-Promises: time proportional to the object for every query, strangers' patterns included. It serves the overlay, engines that
-cannot answer a node exactly, filters of streams and webhooks, and the tests as oracle. Does not sort (`sort`) or fetch.
+Promises: time proportional to the object for every query, strangers' patterns included. It serves the overlay,
+engines that cannot answer a node exactly, filters of streams and webhooks, and the tests as oracle. Does not sort
+(`sort`) or fetch.
 """
 
 import heapq
@@ -193,7 +194,9 @@ def _range(query: ast.Range) -> _AtPath:
 
 
 def within(wanted: str, value: str, distance: int) -> bool:
-    """True if at most `distance` edits (insert, delete, replace, swap of neighbours) lead from one text to the other."""
+    """True if at most `distance` edits (insert, delete, replace, swap of neighbours) lead from one text to the
+    other.
+    """
     if abs(len(wanted) - len(value)) > distance:
         return False
     if wanted == value:
@@ -208,9 +211,7 @@ def within(wanted: str, value: str, distance: int) -> bool:
         if row <= distance:
             current[0] = row
         for column in range(max(1, row - distance), min(len(wanted), row + distance) + 1):
-            cost = min(
-                above[column] + 1, current[column - 1] + 1, above[column - 1] + (wanted[column - 1] != char)
-            )
+            cost = min(above[column] + 1, current[column - 1] + 1, above[column - 1] + (wanted[column - 1] != char))
             if row > 1 and column > 1 and wanted[column - 2] == char and wanted[column - 1] == value[row - 2]:
                 cost = min(cost, before[column - 2] + 1)
             current[column] = min(cost, over)

@@ -1,1 +1,58 @@
-"""HTTP serving and limits."""
+"""HTTP for doors: reading a bounded body and sending an answer, without a framework in between."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+from thingstead.model.errors import TooLarge
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client went away before its request was read."""
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole request body. Raises TooLarge once it exceeds `limit` bytes, Disconnected if the client went away."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise TooLarge(f"Request is too large - the maximum is {limit // 1024} KB.", field="body")
+    if not message.get("more_body"):
+        return body
+    chunks = bytearray(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunks += message.get("body", b"")
+        if len(chunks) > limit:
+            raise TooLarge(f"Request is too large - the maximum is {limit // 1024} KB.", field="body")
+    return bytes(chunks)
+
+
+async def send_answer(
+    send: Send,
+    status: int,
+    body: bytes = b"",
+    *,
+    content_type: bytes = b"application/json",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Send a whole answer; an empty body has no content type."""
+    fields = [(b"content-length", b"%d" % len(body)), *headers]
+    if body:
+        fields.append((b"content-type", content_type))
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+def bound_to_loopback(scope: Scope) -> bool:
+    """True if the listener of this request is bound to loopback (doors.md 28); says nothing of the peer."""
+    state: dict[str, Any] = scope.get("state") or {}
+    return bool(state.get("loopback_bound", False))

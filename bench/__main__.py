@@ -1,0 +1,210 @@
+"""Start thingstead, hello and Mosquitto on loopback, load them in turn, read back, print one Markdown table."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import fmean, median
+
+from bench.http_load import Api, Load, replay
+from bench.mqtt_load import publish
+from bench.processes import Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
+from bench.report import IDLE_MB, START_SECONDS, Row, table, verdict
+from bench.scenarios import DEVICES, Bench, Lost
+from support.server import Server
+
+NAMES = ("read", "token", "search", "write", "measure", "mqtt")
+WINDOWS = (1, 100)
+WARM_CONNS = 16
+IDLE_SECONDS = 3
+QUIET_CORES = 0.05
+QUIET_SECONDS = 10
+
+
+def main() -> None:
+    """Parse the command line and run; exit 1 if something acknowledged is missing or refused."""
+    arguments = argparse.ArgumentParser(prog="bench/run", description=__doc__)
+    arguments.add_argument("--seconds", type=float, default=3, help="of each load (default 3)")
+    arguments.add_argument("--conns", default="1,16,64", help=f"numbers of connections, at most {DEVICES}")
+    arguments.add_argument("--only", default=",".join(NAMES), help="scenarios, comma between them (default all)")
+    arguments.add_argument("--data", type=Path, default=Path("/var/tmp"), help="a folder on the disk to be measured")
+    given = arguments.parse_args()
+    only = given.only.split(",")
+    if unknown := sorted(set(only) - set(NAMES)):
+        arguments.error(f"unknown scenario {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    conns = [int(n) for n in given.conns.split(",")]
+    if not all(0 < n <= DEVICES for n in conns):
+        arguments.error(f"--conns takes numbers from 1 to {DEVICES}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="thingstead-bench-", dir=given.data)))
+        run = Run(folder, only, conns, given.seconds, stack)
+        try:
+            run.all()
+        except (Lost, RuntimeError) as error:
+            failed = f"bench: FAILED: {error}"
+        else:
+            failed = ""
+        print(table(run.rows))
+        print("\n" + "\n".join(f"- {note}" for note in run.notes))
+    if failed:
+        sys.exit(failed)
+
+
+class Run:
+    """The state of one run."""
+
+    def __init__(self, folder: Path, only: list[str], conns: list[int], seconds: float, stack: ExitStack) -> None:
+        self._folder = folder
+        self._only = only
+        self._conns = conns
+        self._seconds = seconds
+        self._stack = stack
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
+
+    def all(self) -> None:
+        """Everything, in order. Raises Lost, RuntimeError."""
+        began = time.monotonic()
+        server, took = self._start()
+        time.sleep(IDLE_SECONDS)
+        idle = memory_mb(server.pid)
+        self.notes += [
+            f"start to first answer, new data directory: {took:.2f} s (target < {START_SECONDS}: "
+            f"{verdict(took < START_SECONDS)})",
+            f"idle memory: {idle:.0f} MB (target < {IDLE_MB}: {verdict(idle < IDLE_MB)})",
+        ]
+        bench = Bench(server)
+        http = self._http_scenarios(bench)
+        hello = start_hello(self._folder) if http else None
+        mosquitto = start_mosquitto(self._folder) if "mqtt" in self._only else None
+        for peer in (hello, mosquitto):
+            if peer is not None:
+                self._stack.callback(peer.stop)
+        if mosquitto is not None:
+            bench.connect_devices()
+        if "measure" in self._only:
+            bench.provision()
+        for name in http:
+            self._http(bench, name, WARM_CONNS, 1)
+        for conns in self._conns:
+            if hello is not None:
+                self._group(bench, hello, http, conns)
+            if mosquitto is not None:
+                self._mqtt(bench, mosquitto, conns)
+        after = memory_mb(server.pid)
+        server.stop()
+        again = _first_answer(server.restart, server)
+        self.notes += [
+            f"memory after the run: {after:.0f} MB",
+            f"start to first answer, over what the run wrote: {again:.2f} s (target < {START_SECONDS}: "
+            f"{verdict(again < START_SECONDS)})",
+            f"one fdatasync of 4 KB in {self._folder.parent}: {_sync_ms(self._folder):.2f} ms (median of 50)",
+            f"{os.cpu_count()} cores shared by server, driver and peers; the run took {time.monotonic() - began:.0f} s",
+        ]
+
+    def _start(self) -> tuple[Server, float]:
+        began = time.monotonic()
+        server = Server(self._folder)
+        self._stack.callback(server.stop)
+        return server, _first_answer(None, server, began)
+
+    # --- HTTP
+
+    def _http_scenarios(self, bench: Bench) -> list[str]:
+        self._requests: dict[str, tuple[str, Callable[[], list[bytes]], Callable[[Load], None]]] = {
+            "read": (bench.server.http, bench.signed_reads, _nothing),
+            "token": (bench.server.http, bench.token_reads, _nothing),
+            "search": (bench.server.http, bench.searches, lambda load: bench.found_once()),
+            "write": (bench.server.http, bench.writes, bench.check_writes),
+            "measure": (bench.server.south, bench.sent_measures, bench.check_measures),
+        }
+        return [name for name in self._only if name in self._requests]
+
+    def _group(self, bench: Bench, hello: Peer, names: list[str], conns: int) -> None:
+        """All scenarios at one number of connections, with hello before and after them."""
+        base = f"http://127.0.0.1:{hello.port}"
+
+        def yardstick() -> Load:
+            return replay(base, hello.pid, bench.hello(), conns, self._seconds, self._folder)
+
+        before = yardstick()
+        rows = [(name, *self._http(bench, name, conns, self._seconds)) for name in names]
+        after = yardstick()
+        per_second = fmean([before.per_second, after.per_second])
+        self.rows += [Row("hello", conns, load, memory_mb(hello.pid)) for load in (before, after)]
+        self.rows += [Row(name, conns, load, memory, owed, ("hello", per_second)) for name, load, memory, owed in rows]
+
+    def _http(self, bench: Bench, name: str, conns: int, seconds: float) -> tuple[Load, float, float]:
+        """Load, check, and (load, memory MB, owed CPU s)."""
+        base, requests, check = self._requests[name]
+        pid = bench.server.pid
+        load = replay(base, pid, requests(), conns, seconds, self._folder, sample=name == "write")
+        memory, owed = memory_mb(pid), _settle(pid)
+        _progress(name, conns, load)
+        if load.failed:
+            raise Lost(f"{name} at {conns} connections: {load.failed} requests failed")
+        check(load)
+        return load, memory, owed
+
+    # --- MQTT
+
+    def _mqtt(self, bench: Bench, mosquitto: Peer, conns: int) -> None:
+        pid, devices = bench.server.pid, bench.devices[:conns]
+        port = int(bench.server.mqtt.rpartition(":")[2])
+        for window in WINDOWS:
+            name = f"mqtt, window {window}"
+            peer = publish(mosquitto.port, mosquitto.pid, devices, window, self._seconds)
+            self.rows.append(Row(f"mosquitto, window {window}", conns, peer, memory_mb(mosquitto.pid)))
+            load = publish(port, pid, devices, window, self._seconds)
+            memory, owed = memory_mb(pid), _settle(pid)
+            _progress(name, conns, load)
+            self.rows.append(Row(name, conns, load, memory, owed, ("mosquitto", peer.per_second)))
+            bench.check_reports(load)
+
+
+def _nothing(load: Load) -> None:
+    """A read leaves nothing to look for."""
+
+
+def _progress(name: str, conns: int, load: Load) -> None:
+    print(f"bench: {name}, {conns} connections: {load.per_second:,.0f}/s", file=sys.stderr, flush=True)
+
+
+def _first_answer(start: Callable[[], None] | None, server: Server, began: float | None = None) -> float:
+    """Seconds from the start of the process to its first answer on the main port."""
+    began = time.monotonic() if began is None else began
+    if start is not None:
+        start()
+    Api(server.http).get("/v1/")
+    return time.monotonic() - began
+
+
+def _settle(pid: int) -> float:
+    """Wait until the process is quiet, a few seconds at most; the CPU that it used meanwhile, in seconds."""
+    first = last = cpu_seconds(pid)
+    deadline = time.monotonic() + QUIET_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(1.2)  # longer than the index waits before it commits
+        now = cpu_seconds(pid)
+        if now - last < 1.2 * QUIET_CORES:
+            return now - first
+        last = now
+    return last - first
+
+
+def _sync_ms(folder: Path) -> float:
+    times: list[float] = []
+    with (folder / "sync").open("wb", buffering=0) as file:
+        for _ in range(50):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return 1000 * median(times)
+
+
+main()

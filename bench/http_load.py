@@ -1,0 +1,126 @@
+"""HTTP load through wrk, which replays requests that were signed before; and single calls for set-up and checks."""
+
+import http.client
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.processes import Meter
+from support.sign import Signer
+
+SCRIPT = Path(__file__).with_name("replay.lua")
+SAMPLE_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of load did. Times in milliseconds; `acknowledged` counts good answers only.
+
+    `cores` is the CPU that the server used, `foreign` what neither it nor the driver used.
+    """
+
+    per_second: float
+    p50: float
+    p99: float
+    cores: float
+    foreign: float
+    acknowledged: int
+    failed: int
+    sample: tuple[tuple[str, int], ...] = ()  # (id, seq) of some of the objects that were answered
+
+
+def raw(
+    method: str,
+    url: str,
+    body: bytes = b"",
+    signer: Signer | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """The bytes of one HTTP/1.1 request, signed if there is a signer."""
+    parts = urlsplit(url)
+    lines = {"Host": parts.netloc, **(headers or {})}
+    if signer is not None:
+        lines |= signer.headers(method, url, body)
+    if body:
+        lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+def replay(
+    base: str, pid: int, requests: Sequence[bytes], conns: int, seconds: float, folder: Path, *, sample: bool = False
+) -> Load:
+    """Load `base` (process `pid`) with the requests over `conns` connections. RuntimeError if wrk says nothing."""
+    file, sampled = folder / "requests", folder / "sample"
+    file.write_bytes(b"".join(b"%d\n" % len(one) + one for one in requests))
+    more = {"REQUESTS": str(file)} | ({"SAMPLE": str(sampled), "EVERY": str(SAMPLE_EVERY)} if sample else {})
+    command = ["wrk", "-t1", f"-c{conns}", f"-d{max(1, round(seconds))}s", "--timeout", "20s", "-s", str(SCRIPT), base]
+    meter = Meter(pid)
+    done = subprocess.run(
+        command, env={**os.environ, **more}, capture_output=True, text=True, timeout=seconds + 60, check=False
+    )
+    cores, foreign = meter.read()
+    results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not results:
+        raise RuntimeError(f"wrk failed: {done.stdout[-500:]} {done.stderr[-500:]}")
+    r = json.loads(results[0].removeprefix("RESULT "))
+    lines = [line.split() for line in sampled.read_text().splitlines()] if sample else []
+    good = r["requests"] - r["refused"]
+    return Load(
+        per_second=good * 1e6 / r["us"],
+        p50=r["p50"] / 1000,
+        p99=r["p99"] / 1000,
+        cores=cores,
+        foreign=foreign,
+        acknowledged=good,
+        failed=r["refused"] + r["broken"],
+        sample=tuple((id, int(seq)) for id, seq in lines),
+    )
+
+
+class Api:
+    """Calls one listener as one app, over one connection that is made anew when it breaks."""
+
+    def __init__(self, base: str, signer: Signer | None = None) -> None:
+        self.base = base
+        self.signer = signer
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Status, and the JSON of the answer (its text if it is none)."""
+        data = b"" if body is None else json.dumps(body).encode()
+        sent = dict(headers or {})
+        if self.signer is not None:
+            sent |= self.signer.headers(method, self.base + path, data)
+        if data:
+            sent["Content-Type"] = "application/json"
+        if self._connection is None:
+            parts = urlsplit(self.base)
+            self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        try:
+            self._connection.request(method, path, data or None, sent)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            self._connection = None
+            raise
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text.decode(errors="replace")
+
+    def get(self, path: str) -> Any:
+        """The JSON of a GET. RuntimeError unless it is 200."""
+        status, answer = self.call("GET", path)
+        if status != 200:
+            raise RuntimeError(f"GET {path}: {status} {answer}")
+        return answer

@@ -1,0 +1,199 @@
+"""Identity: who is asking, proven by a signature, a token, a secret or a certificate (identity.md 1-6; doors.md 29).
+
+Promises: a proof holds only for the app whose secret made it, and only while that app is active; comparisons take
+constant time. What a principal may do stands in core.access and the doors. Users do not exist yet: their tokens are
+refused.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from cachebox import LRUCache
+
+from thingstead.core.shapes import object_of
+from thingstead.core.tenants import App, Tenants, identifier_of
+from thingstead.model import ids, signatures, tokens
+from thingstead.model.errors import (
+    AppNotFound,
+    BadSignature,
+    ExpiredSignature,
+    Forbidden,
+    InvalidToken,
+    Unauthenticated,
+)
+from thingstead.model.principals import Principal
+from thingstead.model.settings import Settings
+from thingstead.model.tokens import Claims
+from thingstead.model.values import is_object
+from thingstead.ports.broker import SECRET_HASH, hash_secret
+from thingstead.ports.environment import Clock
+from thingstead.ports.store import Key, Store, StoredObject
+
+CACHED_TOKENS: Final = 10_000
+CREDENTIALS_LIFE: Final = 60  # seconds, the longest life of a token that asks for another app's keys (identity.md 6.4)
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class SignedRequest(msgspec.Struct, frozen=True):
+    """What a signature covers. Path and query as sent; header names in lower case, first value of each."""
+
+    method: str
+    raw_path: str
+    raw_query: str
+    headers: Mapping[str, str]
+    body: bytes
+    forwarded_host: str = ""  # X-Forwarded-Host, if the peer is a trusted proxy
+
+
+class Identity:
+    """See the module's docstring."""
+
+    def __init__(self, store: Store, tenants: Tenants, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._tenants = tenants
+        self._settings = settings
+        self._clock = clock
+        self._verified: LRUCache[str, tuple[str, Claims] | None] = LRUCache(CACHED_TOKENS)  # token -> secret, claims
+
+    async def signed(self, request: SignedRequest) -> Principal:
+        """The app that signed a request. Raises ExpiredSignature, BadSignature, AppNotFound, Forbidden."""
+        headers = request.headers
+        given = signatures.parse_authorization(headers.get("authorization", ""))
+        if given is None:
+            raise BadSignature(_mismatch(request, ""), details={"rule": "Credential, SignedHeaders, Signature"})
+        now = self._clock.now() // 1_000_000
+        stamp = signatures.time_of(headers.get("x-amz-date", ""))
+        life = self._settings.request_expires_after
+        if stamp is None or not -life <= now - stamp <= life:
+            details = {"rule": f"X-Amz-Date within {life} s", "actor": given.access_key}
+            raise ExpiredSignature("Request has expired.", field="X-Amz-Date", details=details)
+        identifier = identifier_of(given.access_key)
+        app = self._tenants.cached(identifier) or await self._tenants.get(identifier)
+        if not app.secret or not signatures.verified(
+            given,
+            app.secret,
+            method=request.method,
+            raw_path=request.raw_path,
+            raw_query=request.raw_query,
+            headers=headers,
+            body=request.body,
+            forwarded_host=request.forwarded_host,
+        ):
+            raise BadSignature(_mismatch(request, identifier), details={"rule": "SigV4", "actor": app.object.id})
+        _check_active(app)
+        return _app_principal(app)
+
+    async def claims(self, token: str) -> tuple[App, Claims]:
+        """The app and the claims of a super token. Raises InvalidToken, Forbidden."""
+        held = self._verified.get(token)
+        unverified = tokens.peek(token) if held is None else held[1]
+        try:
+            app = await self._tenants.get(identifier_of(unverified.appid))
+        except AppNotFound:
+            raise InvalidToken("no such app", field="appid") from None
+        if held is None or held[0] != app.secret:
+            self._verified.pop(token, None)
+            if unverified.sub and await self._is_user(app, unverified.sub):
+                raise InvalidToken("users cannot sign in yet", field="sub")
+            claims = tokens.verify(token, app.secret)
+            self._verified[token] = (app.secret, claims)
+        else:
+            claims = held[1]
+        tokens.check_time(claims, self._clock.now() / 1_000_000)
+        _check_active(app)
+        return app, claims
+
+    async def _is_user(self, app: App, subject: str) -> bool:
+        row = await self._store.objects.get(app.identifier, subject)
+        return row is not None and row.type == "user"
+
+    async def bearer(self, token: str) -> Principal:
+        """The app of a super token. Raises InvalidToken, Forbidden."""
+        return _app_principal((await self.claims(token))[0])
+
+    async def credentials_asked(self, token: str) -> App | None:
+        """The app whose keys a super token of root asks for (`getCredentials`, identity.md 6.4); None if it asks for
+        none.
+
+        Raises InvalidToken if it lives too long for that, or is not yet or no longer valid.
+        """
+        asker, claims = await self.claims(token)
+        if not asker.is_root or not claims.get_credentials:
+            return None
+        if claims.iat is None or not 0 <= claims.exp - claims.iat <= CREDENTIALS_LIFE:
+            raise InvalidToken(f"getCredentials needs exp - iat <= {CREDENTIALS_LIFE} s", field="exp")
+        try:
+            return await self._tenants.get(identifier_of(claims.get_credentials))
+        except AppNotFound:
+            return None
+
+    async def basic(self, header_value: str) -> Principal:
+        """The app or the thing of `Basic ...`: an app's id, or a thing's cloud id, and its secret (doors.md 29).
+
+        Raises Unauthenticated, Forbidden.
+        """
+        try:
+            text = base64.b64decode(header_value.partition(" ")[2].strip(), validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise Unauthenticated("not a Basic header", field="Authorization") from None
+        if not text.startswith(ids.APP_PREFIX):
+            name, _, secret = text.partition(":")
+            return await self.device(fingerprint=None, username=name, password=secret)
+        name, _, secret = text.removeprefix(ids.APP_PREFIX).partition(":")
+        details = {"rule": "Basic app:id and its secret", "actor": ids.APP_PREFIX + name}
+        try:
+            app = await self._tenants.get(ids.app_identifier(name))
+        except AppNotFound:
+            raise Unauthenticated("unknown app or wrong secret", details=details) from None
+        if not app.secret or not hmac.compare_digest(app.secret.encode(), secret.encode()):
+            raise Unauthenticated("unknown app or wrong secret", details=details)
+        _check_active(app)
+        return _app_principal(app)
+
+    async def device(self, *, fingerprint: str | None, username: str | None, password: str | None) -> Principal:
+        """The thing with this client certificate (SHA-256 of its DER, hex), else with this cloud id and secret.
+
+        Raises Unauthenticated, Forbidden.
+        """
+        row: StoredObject | None = None
+        if fingerprint:
+            row = await self._store.objects.find(Key("certificate", fingerprint.lower()))
+        elif username and password:
+            row = await self._store.objects.find(Key("cloud", username))
+            if row is not None and not _knows_secret(row, password):
+                row = None
+        if row is None or row.type != "thing":
+            details = {"rule": "certificate, or cloud id and secret", "actor": username or fingerprint or ""}
+            raise Unauthenticated("unknown device or wrong secret", details=details)
+        _check_active(await self._tenants.get(row.app))
+        return Principal("thing", row.app, row.id)
+
+    def check_method(self, app: App, method: str) -> None:
+        """Refuse writes of an app that is read-only (identity.md 3.4). Raises Forbidden."""
+        if app.read_only and method in _WRITES:
+            details = {"rule": "readOnly", "actor": app.object.id, "right": method}
+            raise Forbidden(f"App is in read-only mode. [{app.object.id}]", details=details)
+
+
+def _app_principal(app: App) -> Principal:
+    return Principal("app", app.identifier, app.object.id, root=app.is_root)
+
+
+def _check_active(app: App) -> None:
+    if not app.active:
+        details = {"rule": "active", "actor": app.object.id, "right": "any"}
+        raise Forbidden(f"App not active. [{app.object.id}]", details=details)
+
+
+def _knows_secret(row: StoredObject, secret: str) -> bool:
+    metadata = object_of(row).hidden.get("deviceMetadata")
+    kept = metadata.get(SECRET_HASH) if is_object(metadata) else None
+    return isinstance(kept, str) and hmac.compare_digest(kept.encode(), hash_secret(secret).encode())
+
+
+def _mismatch(request: SignedRequest, identifier: str) -> str:
+    return f"Invalid signature for request {request.method} {request.raw_path} coming from app {identifier}"

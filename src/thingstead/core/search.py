@@ -1,0 +1,409 @@
+"""Search over what was written (objects.md 6): the index, and the writes that it has not committed yet.
+
+Promises: a search sees every write that was answered before it began (`written` comes first), items, order and totals
+included; a follower of the journal, so that a lost or old index is caught up at start. An answer is taken from one
+snapshot of the index and from the pending writes that this snapshot does not include, hence no write is seen twice or
+not at all. Does not decide who may see what: callers narrow with `only`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from thingstead.model.errors import MalformedBody, Unavailable
+from thingstead.model.query import ast
+from thingstead.model.query.build import ById, Find, Nearby, Plan, Similar, similar_tiers
+from thingstead.model.query.fields import DOCID, flatten, text_of
+from thingstead.model.query.predicate import Subject, compile_query
+from thingstead.model.query.sort import SortBy, in_order, sort_keys
+from thingstead.model.values import JsonObject, parse_object
+from thingstead.ports.environment import Clock
+from thingstead.ports.index import Change, Document, Hit, Hits, Index, Removal, SearchRequest
+from thingstead.ports.store import JournalReads
+
+ReadMany: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Mapping[str, bytes]]]
+"""(app, ids) -> id -> public bytes, of those that exist."""
+Current: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[Document]]]
+"""(app, ids) -> the index's form of those that exist and are to be found; their `seq` does not matter."""
+Everything: TypeAlias = Callable[[], AsyncIterator[Sequence[Document]]]
+"""All objects of all apps that are to be found, in batches."""
+Passed: TypeAlias = Callable[[int], Awaitable[None]]
+"""Told the journal seq up to which the index is durable."""
+
+_REPLAYED_AT_ONCE = 1_000
+_MOST_PARENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When pending writes are committed; seconds and numbers of pending objects (stack.md: budget time, about 10 us
+    each).
+    """
+
+    searched: float = 0.25  # after a write, if somebody searched in the last second
+    idle: float = 1.0  # after a write otherwise
+    bulk: int = 5_000  # at once when so many are pending
+    hurry: int = 400  # at once when a search had to look through so many
+    wait: int = 1_200  # a search waits for the commit rather than look through more
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of hits: stored public bytes and ids, in order; `total` of all; `last_key` the cursor after the last
+    hit.
+    """
+
+    items: list[bytes]
+    ids: list[str]
+    total: int
+    page: int = 0
+    last_key: str | None = None
+
+
+class _Pending:
+    """A write that may not be in the snapshot yet."""
+
+    __slots__ = ("change", "shadows", "subject")
+
+    def __init__(self, change: Change, shadows: bool) -> None:
+        self.change = change
+        self.shadows = shadows  # the index may hold an earlier version
+        self.subject: Subject | None = None
+
+    def prepared(self, document: Document) -> Subject:
+        if self.subject is None:
+            self.subject = Subject(document.fields)
+        return self.subject
+
+
+class _Overlay:
+    """The pending writes of one app, newest per id."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, _Pending] = {}
+        self.by_type: dict[str, dict[str, _Pending]] = {}
+        self.shadowing: set[str] = set()
+
+    def add(self, change: Change) -> None:
+        before = self.by_id.get(change.id)
+        # A `new` object replaces nothing in the index, unless an earlier pending write of it gets there first.
+        shadows = before is not None or not (isinstance(change, Document) and change.new)
+        self.remove(change.id)
+        entry = self.by_id[change.id] = _Pending(change, shadows)
+        if shadows:
+            self.shadowing.add(change.id)
+        if isinstance(change, Document):
+            self.by_type.setdefault(change.type, {})[change.id] = entry
+
+    def remove(self, id: str) -> None:
+        entry = self.by_id.pop(id, None)
+        if entry is None:
+            return
+        self.shadowing.discard(id)
+        if isinstance(entry.change, Document):
+            of_type = self.by_type[entry.change.type]
+            del of_type[id]
+            if not of_type:
+                del self.by_type[entry.change.type]
+
+    def entries(self, type: str | None) -> list[tuple[Document, _Pending]]:
+        found = self.by_id if type is None else self.by_type.get(type, {})
+        return [(entry.change, entry) for entry in found.values() if isinstance(entry.change, Document)]
+
+    def size(self, type: str | None) -> int:
+        return len(self.by_id) if type is None else len(self.by_type.get(type, ()))
+
+
+class Search:
+    """See the module's docstring. All calls come from one event loop. Searches raise Unavailable if the index fails."""
+
+    def __init__(
+        self,
+        index: Index,
+        read_many: ReadMany,
+        clock: Clock,
+        *,
+        passed: Passed | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        self._index = index
+        self._read_many = read_many
+        self._clock = clock
+        self._passed = passed
+        self._policy = policy or Policy()
+        self._overlays: dict[str, _Overlay] = {}
+        self._order: deque[tuple[int, str, str]] = deque()
+        self._searched = 0
+        self._seen = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self._closed = False
+        self.recovered = 0
+        """Journal lines replayed at start."""
+
+    # --- writes
+
+    def written(self, changes: Sequence[Change]) -> None:
+        """Take over durable changes, in the order of the journal, before their writers are answered. Never refuses."""
+        if not changes:
+            return
+        for change in changes:
+            overlay = self._overlays.get(change.app)
+            if overlay is None:
+                overlay = self._overlays[change.app] = _Overlay()
+            overlay.add(change)
+            self._order.append((change.seq, change.app, change.id))
+        self._index.enqueue(changes)
+        self._seen = max(self._seen, changes[-1].seq)
+        self._schedule()
+
+    async def room(self) -> None:
+        """Await before making more work than a few objects: pushes back on writers that are faster than the index."""
+        await self._index.room()
+
+    async def flush(self) -> int:
+        """Make all that was written visible in the index and durable; its position. Raises Unavailable."""
+        position = await self._index.commit(self._seen)
+        self._prune(self._index.snapshot().seq)
+        if self._passed is not None:
+            await self._passed(position)
+        return position
+
+    async def drop_app(self, app: str) -> None:
+        """Forget all objects of an app."""
+        overlay = self._overlays.pop(app, None)
+        if overlay is not None:
+            self._order = deque(line for line in self._order if line[1] != app)
+        await self._index.drop_app(app)
+
+    async def recover(self, journal: JournalReads, current: Current, everything: Everything) -> int:
+        """Catch up with the journal, before anything is written: replays its lines from the index's position, or
+        indexes `everything` if they are gone. Returns the number of lines replayed. Raises Unavailable.
+        """
+        position = await self._index.position()
+        last = await journal.last()
+        if position > last or (position < last and await journal.first() > position + 1):
+            await self._index.clear()
+            async for documents in everything():
+                await self._replay([replace(document, seq=last) for document in documents])
+            self._seen = last
+            await self.flush()
+            return 0
+        while lines := await journal.read(position, _REPLAYED_AT_ONCE):
+            newest = {(line.app, line.id): line.seq for line in lines}
+            changes: list[Change] = []
+            for app in {line.app for line in lines}:
+                ids = [id for of, id in newest if of == app]
+                found = {document.id: document for document in await current(app, ids)}
+                for id in ids:
+                    seq, document = newest[app, id], found.get(id)
+                    changes.append(Removal(app, id, seq) if document is None else replace(document, seq=seq))
+            await self._replay(sorted(changes, key=lambda change: change.seq))
+            position = lines[-1].seq
+            self.recovered += len(lines)
+            self._seen = max(self._seen, position)
+        if self.recovered:
+            await self.flush()
+        return self.recovered
+
+    async def _replay(self, changes: Sequence[Change]) -> None:
+        await self._index.room()
+        self._index.enqueue(changes)
+
+    async def close(self) -> None:
+        """Commit what is pending, if possible, and close the index."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+        try:
+            await self.flush()
+        except Unavailable:
+            pass  # replayed at the next start
+        await self._index.close()
+
+    # --- commits
+
+    def _schedule(self) -> None:
+        if self._closed or self._committing is not None:
+            return
+        if len(self._order) >= self._policy.bulk:
+            self._commit_now()
+        elif self._timer is None:
+            recent = self._clock.now() - self._searched < 1_000_000
+            delay = self._policy.searched if recent else self._policy.idle
+            self._timer = asyncio.get_running_loop().call_later(delay, self._commit_now)
+
+    def _commit_now(self) -> asyncio.Task[None]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._committing is None:
+            self._committing = asyncio.get_running_loop().create_task(self._commit())
+        return self._committing
+
+    async def _commit(self) -> None:
+        failed = False
+        try:
+            await self.flush()
+        except Unavailable:
+            failed = True
+        finally:
+            self._committing = None
+        if self._order and not self._closed:
+            if failed:  # again after a while; the overlay answers meanwhile
+                loop = asyncio.get_running_loop()
+                self._timer = self._timer or loop.call_later(self._policy.idle, self._commit_now)
+            else:
+                self._schedule()
+
+    def _prune(self, visible: int) -> None:
+        while self._order and self._order[0][0] <= visible:
+            seq, app, id = self._order.popleft()
+            overlay = self._overlays.get(app)
+            if overlay is not None and id in overlay.by_id and overlay.by_id[id].change.seq <= seq:
+                overlay.remove(id)
+                if not overlay.by_id:
+                    del self._overlays[app]
+
+    # --- searches
+
+    async def find(self, app: str, plan: Plan, only: ast.Query = ast.ALL) -> Page:
+        """Carry out a search; `only` narrows it further. Raises InvalidQuery, Unavailable."""
+        match plan:
+            case Find():
+                return await self._page(app, plan, only)
+            case ById():
+                return await self._by_id(app, plan, only)
+            case Nearby():
+                return await self._nearby(app, plan, only)
+            case Similar():
+                return await self._similar(app, plan, only)
+
+    async def _page(self, app: str, find: Find, only: ast.Query) -> Page:
+        pager = find.pager
+        query = ast.every(find.query, only)
+        if find.count:
+            hits = await self.hits(SearchRequest(app, query, find.type, (), 0, 0))
+            return Page([], [], hits.total, pager.page)
+        offset = 0 if pager.after is not None else pager.offset
+        request = SearchRequest(app, query, find.type, pager.sort, offset, pager.limit, pager.after)
+        hits = await self.hits(request)
+        return await self._read(app, hits, pager.page)
+
+    async def _read(self, app: str, hits: Hits, page: int) -> Page:
+        ids = [hit.id for hit in hits.hits]
+        found: Mapping[str, bytes] = await self._read_many(app, ids) if ids else {}
+        kept = [id for id in ids if id in found]
+        last = str(hits.hits[-1].docid) if hits.hits else None
+        return Page([found[id] for id in kept], kept, hits.total, page, last)
+
+    async def hits(self, request: SearchRequest) -> Hits:
+        """Hits of the index and the pending writes together. `request.exclude` is for this method alone to set."""
+        self._searched = self._clock.now()
+        if isinstance(request.query, ast.Nothing):
+            return Hits(0, ())
+        overlay = self._overlays.get(request.app)
+        if overlay is not None and overlay.size(request.type) > self._policy.wait:
+            await asyncio.wait([self._commit_now()])
+        # From here to the request nothing may await: the snapshot and the pending writes belong together.
+        snapshot = self._index.snapshot()
+        self._prune(snapshot.seq)
+        overlay = self._overlays.get(request.app)
+        if overlay is None:
+            return await snapshot.search(request)
+        if overlay.size(request.type) > self._policy.hurry:
+            self._commit_now()
+        pending = _matching(overlay, request)
+        total, beyond = len(pending), pending
+        if request.after is not None:
+            beyond = [hit for hit in pending if _beyond(hit.docid, request.after, request.sort)]
+        # Of the hits before the page at most len(beyond) are pending, so the page starts at most so much earlier below.
+        start = max(0, request.offset - len(beyond))
+        below = replace(
+            request,
+            offset=start,
+            limit=request.offset + request.limit - start if request.limit else 0,
+            exclude=frozenset(overlay.shadowing),
+        )
+        found = await snapshot.search(below)
+        merged = in_order([*found.hits, *beyond], request.sort, lambda hit: hit.docid, lambda hit: hit.keys)
+        skip = request.offset - start
+        return Hits(found.total + total, merged[skip : skip + request.limit])
+
+    async def _by_id(self, app: str, plan: ById, only: ast.Query) -> Page:
+        if not plan.ids:
+            return Page([], [], 0)
+        found = await self._read_many(app, plan.ids)
+        newest = sorted(found, key=lambda id: _timestamp(found[id]), reverse=True)
+        if not isinstance(only, ast.All):
+            hits = await self.hits(
+                SearchRequest(app, ast.every(ast.Equals("id", tuple(newest)), only), limit=len(newest))
+            )
+            allowed = {hit.id for hit in hits.hits}
+            newest = [id for id in newest if id in allowed]
+        return Page([found[id] for id in newest], newest, len(newest))
+
+    async def _nearby(self, app: str, plan: Nearby, only: ast.Query) -> Page:
+        by_docid = (SortBy(DOCID, False),)
+        addresses = await self.hits(SearchRequest(app, plan.addresses, "address", by_docid, 0, _MOST_PARENTS))
+        found = await self._read_many(app, [hit.id for hit in addresses.hits])
+        parents = dict.fromkeys(
+            parent for public in found.values() if isinstance(parent := _fields(public).get("parentid"), str)
+        )
+        query = ast.every(plan.find.query, ast.Equals("id", tuple(parents))) if parents else ast.NOTHING
+        return await self._page(app, replace(plan.find, query=query), only)
+
+    async def _similar(self, app: str, plan: Similar, only: ast.Query) -> Page:
+        like = plan.like
+        if plan.like_id is not None and (found := await self._read_many(app, [plan.like_id])):
+            like = _text(_fields(found[plan.like_id]), plan.fields)
+        tiers = similar_tiers(plan.fields, like)
+        pager = plan.find.pager
+        if pager.sorted or len(tiers) < 2:
+            query = ast.every(plan.find.query, ast.some(*tiers))
+            return await self._page(app, replace(plan.find, query=query), only)
+        hits: list[Hit] = []
+        total = 0
+        for tier in tiers:  # best first: each tier by itself, in the default order
+            request = SearchRequest(app, ast.every(plan.find.query, tier, only), plan.find.type, pager.sort)
+            offset = max(0, pager.offset - total)
+            part = await self.hits(replace(request, offset=offset, limit=pager.limit - len(hits)))
+            hits.extend(part.hits)
+            total += part.total
+        return await self._read(app, Hits(total, hits), pager.page)
+
+
+def _matching(overlay: _Overlay, request: SearchRequest) -> list[Hit]:
+    test = compile_query(request.query)
+    return [
+        Hit(document.id, document.docid, sort_keys(subject.flat, document.docid, request.sort))
+        for document, entry in overlay.entries(request.type)
+        if test(subject := entry.prepared(document))
+    ]
+
+
+def _beyond(docid: int, after: int, sort: tuple[SortBy, ...]) -> bool:
+    return docid < after if sort and sort[0].desc else docid > after
+
+
+def _fields(public: bytes) -> JsonObject:
+    try:
+        return parse_object(public)
+    except MalformedBody:
+        return {}
+
+
+def _timestamp(public: bytes) -> float:
+    value = _fields(public).get("timestamp")
+    return value if isinstance(value, (int, float)) else 0
+
+
+def _text(wire: JsonObject, fields: Sequence[str]) -> str:
+    """The texts of the named fields of an object as shown, where custom fields stand at the top."""
+    flat = flatten(wire)
+    names = [name.removeprefix("properties.") for name in fields]
+    return " ".join(text_of(value) for name in names for value in flat.get(name, ()))

@@ -1,0 +1,302 @@
+"""Tenants: the apps, their secrets, and the root app that holds them (identity.md 3; doors.md 27, 33).
+
+App objects are ordinary objects of type `app` in the root app's tenant; the secret lies sealed in their private bytes.
+Promises: an app is made once, whoever else makes it at the same moment; a changed app is seen by the next request,
+provided that whoever writes app objects elsewhere calls `forget`. Does not decide who may do what.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from cachebox import LRUCache
+
+from thingstead.core.hub import ORPHAN, Hub, ObjectChanged, everything, subject
+from thingstead.core.objects import Feed
+from thingstead.core.sealing import Sealer
+from thingstead.core.shapes import document_of, object_of
+from thingstead.model import ids, types
+from thingstead.model import objects as model
+from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, Unavailable
+from thingstead.model.objects import Object
+from thingstead.model.settings import Settings
+from thingstead.model.values import Json, JsonObject, is_object
+from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.store import Batch, Changed, Item, Put, Store
+
+SECRET_BYTES: Final = 40
+CACHED_APPS: Final = 10_000
+_SPACE = "tenants"
+_SETUP = "setup"  # item: present while root's keys may still be shown by `_setup`
+_ATTEMPTS = 50
+
+
+class App(msgspec.Struct, frozen=True):
+    """A tenant as it is now."""
+
+    identifier: str
+    object: Object
+    secret: str
+    active: bool
+    read_only: bool
+    datatypes: Mapping[str, str]  # plural -> singular of its own types
+    settings: Mapping[str, Json]
+    autocreated: bool  # made by a measure or an entity, not by `_setup` (doors.md 27)
+    is_root: bool
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """An app's credentials, to be shown once."""
+
+    access_key: str  # the app's full id
+    secret_key: str
+
+
+@lru_cache(maxsize=4096)
+def identifier_of(access_key: str) -> str:
+    """The bare identifier that an access key names, also in its Base64 form; "" if it names none (identity.md 3.1)."""
+    if not access_key.startswith(ids.APP_PREFIX):
+        try:
+            decoded = base64.b64decode(access_key, validate=True).decode()
+        except (binascii.Error, ValueError):
+            decoded = ""
+        if decoded.startswith(ids.APP_PREFIX):
+            access_key = decoded
+    return ids.app_identifier(access_key)
+
+
+class Tenants:
+    """See the module's docstring. Methods raise StoreFailed if a write cannot be made durable."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Clock,
+        numbers: Ids,
+        entropy: Entropy,
+        sealer: Sealer,
+        hub: Hub,
+        feed: Feed,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._numbers = numbers
+        self._entropy = entropy
+        self._sealer = sealer
+        self._hub = hub
+        self._feed = feed
+        self._apps: LRUCache[str, App | None] = LRUCache(CACHED_APPS)
+        self._epoch = 0  # moves with every `forget`: what was read before it is not kept
+        self._shown = False
+        self.root: Final = ids.app_identifier(settings.app_name)
+        if not self.root:
+            raise InvalidInput("para.app_name gives no identifier for the root app", field="para.app_name")
+        self.default: Final = ids.app_identifier(settings.default_app) or self.root
+
+    # --- reading
+
+    def cached(self, identifier: str) -> App | None:
+        """An app that was read lately, without waiting; None says nothing about whether it exists."""
+        return self._apps.get(identifier)
+
+    async def get(self, identifier: str) -> App:
+        """An app by its bare identifier. Raises AppNotFound."""
+        app = self._apps.get(identifier)
+        if app is None:
+            epoch = self._epoch
+            row = await self._store.objects.get(self.root, ids.APP_PREFIX + identifier) if identifier else None
+            if row is None or row.type != "app":
+                raise AppNotFound("App not found.", details={"app": identifier})
+            app = self._read(object_of(row))
+            if epoch == self._epoch:
+                self._apps[identifier] = app
+        return app
+
+    def forget(self, identifier: str) -> None:
+        """The app's object was written or deleted elsewhere: read it again next time."""
+        self._epoch += 1
+        self._apps.pop(identifier, None)
+
+    def _read(self, obj: Object) -> App:
+        identifier = obj.id.removeprefix(ids.APP_PREFIX)
+        sealed = obj.hidden.get("secret")
+        datatypes = obj.own.get("datatypes")
+        settings = obj.hidden.get("settings")
+        return App(
+            identifier=identifier,
+            object=obj,
+            secret=self._sealer.open(sealed, obj.id) if isinstance(sealed, str) else "",
+            active=obj.own.get("active") is not False,
+            read_only=obj.own.get("readOnly") is True,
+            datatypes={k: str(v) for k, v in datatypes.items()} if is_object(datatypes) else {},
+            settings=settings if is_object(settings) else {},
+            autocreated=obj.hidden.get("autocreated") is True,
+            is_root=identifier == self.root,
+        )
+
+    # --- making
+
+    async def create(
+        self,
+        identifier: str,
+        *,
+        name: str | None = None,
+        creatorid: str | None = None,
+        shared: JsonObject | None = None,
+    ) -> tuple[App, str]:
+        """A new app and its secret. `shared` may hold `sharingTable` and `sharingIndex`.
+
+        Raises Conflict if the app exists, InvalidInput if the identifier is not a normal one.
+        """
+        body: JsonObject = {"name": name or identifier, "creatorid": creatorid, **(shared or {})}
+        app = await self._make(identifier, body, self._new_secret())
+        return app, app.secret
+
+    async def ensure(self, identifier: str) -> App:
+        """The app, made now if need be (doors.md 27): it belongs to root, and its keys are for root to ask for."""
+        try:
+            return await self.get(identifier)
+        except AppNotFound:
+            pass
+        body: JsonObject = {"name": identifier, "creatorid": ids.APP_PREFIX + self.root}
+        try:
+            return await self._make(identifier, body, self._new_secret(), autocreated=True)
+        except Conflict:
+            return await self.get(identifier)
+
+    async def ensure_root(self) -> Keys | None:
+        """Make the root app at boot (doors.md 33). Returns keys that were generated now, for their one showing.
+
+        With `para.root_secret_override` root gets that secret, whatever it had, and no keys are ever shown.
+        """
+        override = self._settings.root_secret_override
+        try:
+            root = await self.get(self.root)
+        except AppNotFound:
+            secret = override or self._new_secret()
+            items = () if override else (Item(_SPACE, _SETUP, b"open"),)
+            await self._make(self.root, {"name": self._settings.app_name}, secret, items=items)
+            return None if override else Keys(ids.APP_PREFIX + self.root, secret)
+        if override and root.secret != override:
+            await self._change(self.root, self._with_secret(override), items=(Item(_SPACE, _SETUP, None),))
+        elif override and await self._store.items.get(_SPACE, _SETUP) is not None:
+            await self._store.commit(Batch(items=(Item(_SPACE, _SETUP, None),)))
+        return None
+
+    async def show_root_keys(self) -> Keys | None:
+        """Root's keys, for the one caller that asks first after they were generated; None ever after."""
+        if self._shown or await self._store.items.get(_SPACE, _SETUP) is None or self._shown:
+            return None
+        self._shown = True  # before waiting for the disk: of two callers only one may pass
+        try:
+            await self._store.commit(Batch(items=(Item(_SPACE, _SETUP, None),)))
+        except BaseException:
+            self._shown = False
+            raise
+        root = await self.get(self.root)
+        return Keys(root.object.id, root.secret)
+
+    async def new_keys(self, identifier: str) -> Keys:
+        """Replace an app's secret; everything signed with the old one is refused from now on. Raises AppNotFound."""
+        secret = self._new_secret()
+        items = (Item(_SPACE, _SETUP, None),) if identifier == self.root else ()
+        await self._change(identifier, self._with_secret(secret), items=items)
+        return Keys(ids.APP_PREFIX + identifier, secret)
+
+    async def register_types(self, app: str, names: Iterable[str]) -> None:
+        """Make types known to an app (objects.md 2.4); what is known, built in or over the limit changes nothing."""
+        present = await self.get(app)
+        if not self._unknown(present.datatypes, names):
+            return
+        wanted = list(names)
+
+        def add(obj: Object) -> bool:
+            known = self._read(obj).datatypes
+            new = self._unknown(known, wanted)
+            obj.own["datatypes"] = {**known, **new}
+            return bool(new)
+
+        await self._change(app, add)
+
+    def _unknown(self, known: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+        new: dict[str, str] = {}
+        for name in names:
+            singular = types.registered(name)
+            plural = types.plural(singular)
+            if (
+                singular
+                and singular not in types.BUILT_IN
+                and plural not in known
+                and plural not in new
+                and singular not in known.values()
+                and len(known) + len(new) < self._settings.max_datatypes_per_app
+            ):
+                new[plural] = singular
+        return new
+
+    # --- writing app objects
+
+    def _new_secret(self) -> str:
+        return base64.b64encode(self._entropy.token(SECRET_BYTES)).decode()
+
+    def _with_secret(self, secret: str) -> Callable[[Object], bool]:
+        def change(obj: Object) -> bool:
+            obj.hidden["secret"] = self._sealer.seal(secret, obj.id)
+            return True
+
+        return change
+
+    async def _make(
+        self,
+        identifier: str,
+        body: JsonObject,
+        secret: str,
+        *,
+        autocreated: bool = False,
+        items: Sequence[Item] = (),
+    ) -> App:
+        if not identifier or ids.app_identifier(identifier) != identifier:
+            raise InvalidInput(f"'{identifier}' cannot be an app's identifier", field="app")
+        docid = self._numbers.next()
+        id = ids.APP_PREFIX + identifier
+        obj = model.draft(self.root, "app", id, body, now_ms=self._clock.now() // 1000, docid=docid)
+        obj.own["appIdentifier"] = identifier
+        obj.own["datatypes"] = {}
+        obj.hidden["secret"] = self._sealer.seal(secret, id)
+        if autocreated:
+            obj.hidden["autocreated"] = True
+        if not await self._write(obj, 0, items):
+            raise Conflict(f"the app '{identifier}' exists", field="app")
+        return await self.get(identifier)
+
+    async def _change(self, identifier: str, change: Callable[[Object], bool], *, items: Sequence[Item] = ()) -> None:
+        """Apply `change` until no one else came between; it returns False if there is nothing to write."""
+        for _ in range(_ATTEMPTS):
+            row = await self._store.objects.get(self.root, ids.APP_PREFIX + identifier)
+            if row is None:
+                raise AppNotFound("App not found.", details={"app": identifier})
+            obj = object_of(row)
+            if not change(obj) or await self._write(obj, row.rev, items):
+                return
+        raise Unavailable("the app is being changed too often; try again")
+
+    async def _write(self, obj: Object, expect: int, items: Sequence[Item]) -> bool:
+        public = obj.public()
+        put = Put(obj.app, obj.id, obj.type, obj.docid, public, obj.private(), expect=expect)
+        committed = await self._store.commit(Batch(changes=(put,), items=items, together=True))
+        result = committed.changes[0]
+        if not isinstance(result, Changed):
+            return False
+        obj.rev, obj.docid = result.rev, result.docid
+        self.forget(obj.id.removeprefix(ids.APP_PREFIX))
+        self._feed.written([document_of(obj, result.seq)])
+        subjects = (everything(obj.app), subject(obj.app, obj.id), subject(obj.app, ORPHAN))
+        if self._hub.wanted(subjects):
+            op = "create" if result.created else "update"
+            self._hub.publish(subjects, ObjectChanged(obj.app, obj.id, "app", op, "", public))
+        return True

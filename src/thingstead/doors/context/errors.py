@@ -1,0 +1,66 @@
+"""How errors look at the context door: one table from cause to status, as Orion answers (agent.md 17.1)."""
+
+from typing import Final
+
+import msgspec
+
+from thingstead.model import errors as e
+from thingstead.model.values import dump
+
+TABLE: Final[tuple[tuple[type[e.ThingsteadError], int, str], ...]] = (
+    (e.TooLarge, 413, "RequestEntityTooLarge"),
+    (e.MalformedBody, 400, "ParseError"),
+    (e.InvalidInput, 400, "BadRequest"),
+    (e.Unauthenticated, 401, "Unauthorized"),
+    (e.Forbidden, 403, "Forbidden"),
+    (e.NotFound, 404, "NotFound"),
+    (e.MethodNotAllowed, 405, "MethodNotAllowed"),
+    (e.Conflict, 422, "Unprocessable"),
+    (e.NotSupported, 501, "NotImplemented"),
+    (e.LimitReached, 429, "TooManyRequests"),
+    (e.Unavailable, 503, "NoResourcesAvailable"),
+    (e.ThingsteadError, 500, "InternalServerError"),
+)
+"""(class, status, error); the first that fits."""
+
+
+class Refusal(Exception):
+    """A refusal that only this door knows."""
+
+    def __init__(self, status: int, error: str, description: str):
+        super().__init__(description)
+        self.status = status
+        self.error = error
+        self.description = description
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """An error answer."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def refused(error: e.ThingsteadError | Refusal) -> Refused:
+    """The answer to a refused request."""
+    if isinstance(error, Refusal):
+        return Refused(error.status, dump({"error": error.error, "description": error.description}))
+    status, name = next((status, name) for kind, status, name in TABLE if kind in type(error).__mro__)
+    description = "Errors found in incoming JSON buffer" if name == "ParseError" else error.message
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if status == 401:
+        headers = ((b"www-authenticate", b"Bearer"),)
+    elif status == 405 and "allow" in error.details:
+        headers = ((b"allow", error.details["allow"].encode()),)
+    return Refused(status, dump({"error": name, "description": description}), headers)
+
+
+def crashed() -> Refused:
+    """The answer when something broke that has no name."""
+    return Refused(500, dump({"error": "InternalServerError", "description": "the server failed; its log says why"}))
+
+
+def not_found() -> e.NotFound:
+    """No such entity."""
+    return e.NotFound("The requested entity has not been found. Check type and id")

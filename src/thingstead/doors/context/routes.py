@@ -1,0 +1,204 @@
+"""The port of `/v2` (agent.md 17): routes, tenant and caller, answers.
+
+What the contract has and this door not yet is answered 501, never ignored.
+"""
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+from thingstead import __version__
+from thingstead.core.backend import Backend
+from thingstead.doors.context.errors import Refusal, crashed, not_found, refused
+from thingstead.doors.context.read import Entities, Wanted
+from thingstead.doors.context.request import (
+    CORRELATOR,
+    Request,
+    check_body,
+    check_options,
+    check_read,
+    correlator,
+    meant,
+    page_of,
+    read,
+)
+from thingstead.doors.context.write import Writes
+from thingstead.model import ids, ngsi
+from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
+from thingstead.model.principals import Principal
+from thingstead.model.values import Json, JsonObject, dump, parse
+from thingstead.transports.http import (
+    AsgiApp,
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    bound_to_loopback,
+    read_body,
+    send_answer,
+)
+
+MAX_BODY: Final = 1_048_576
+_ENTRY: Final[JsonObject] = {
+    "entities_url": "/v2/entities",
+    "types_url": "/v2/types",
+    "subscriptions_url": "/v2/subscriptions",
+    "registrations_url": "/v2/registrations",
+}
+_LATER: Final = frozenset({"types", "subscriptions", "registrations", "op"})
+_GET_OPTIONS: Final = frozenset({"keyValues"})
+_LIST_OPTIONS: Final = frozenset({"keyValues", "count"})
+_POST_OPTIONS: Final = frozenset({"keyValues", "upsert", "flowControl"})
+
+_log = structlog.get_logger()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A success."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def app(backend: Backend) -> AsgiApp:
+    """The app of port 1026."""
+    door = _Context(backend)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        mark = (CORRELATOR, correlator(scope, backend.entropy))
+        try:
+            answer = await door.answer(scope, receive)
+            await send_answer(send, answer.status, answer.body, headers=(mark, *answer.headers))
+        except Disconnected:
+            return
+        except (ThingsteadError, Refusal) as error:
+            no = refused(error)
+            await send_answer(send, no.status, no.body, headers=(mark, *no.headers))
+        except Exception:
+            _log.exception("context door failed", path=scope.get("path"))
+            no = crashed()
+            await send_answer(send, no.status, no.body, headers=(mark,))
+
+    return serve
+
+
+class _Context:
+    """Routes, and what each does."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._entities = Entities(backend.things, backend.agents)
+        self._writes = Writes(backend, self._entities)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Find the route and take it. Raises ThingsteadError, Refusal, Disconnected."""
+        request = read(scope)
+        loopback = bound_to_loopback(scope)
+        match request.segments:
+            case ("version",):
+                _allow(request, "GET")
+                return Answer(body=dump({"orion": {"version": f"thingstead {__version__}"}}))
+            case ("v2",):
+                _allow(request, "GET")
+                return Answer(body=dump(_ENTRY))
+            case ("v2", "entities"):
+                _allow(request, "GET", "POST")
+                if request.method == "POST":
+                    return await self._post(request, await read_body(receive, MAX_BODY), loopback)
+                return await self._list(request, loopback)
+            case ("v2", "entities", id) if id:
+                _allow(request, "GET")
+                return await self._get(request, id, loopback)
+            case ("v2", later, *_) if later in _LATER:
+                raise Refusal(501, "NotImplemented", f"/v2/{later} is not supported")
+            case ("v2", "entities", _, "attrs", *_):
+                raise Refusal(501, "NotImplemented", "attribute paths are not supported")
+            case _:
+                raise Refusal(400, "BadRequest", "Service not found. Check your URL as probably it is wrong.")
+
+    # --- reads
+
+    async def _get(self, request: Request, id: str, loopback: bool) -> Answer:
+        check_read(request, _GET_OPTIONS)
+        wanted = Wanted(ngsi.read_scope(_path(request)), meant([id]), request.names_of("type"))
+        tenant = await self._reader(request, loopback)
+        found = await self._entities.find(tenant, wanted)
+        if not found:
+            raise not_found()
+        if len(found) > 1:
+            raise Refusal(409, "TooManyResults", "More than one matching entity. Please refine your query")
+        attributes = (await self._entities.shown(tenant, found))[0]
+        identity = found[0].identity
+        plain = "keyValues" in request.options
+        only = request.list_of("attrs")
+        return Answer(body=dump(ngsi.render(identity.id, identity.type, attributes, only=only, key_values=plain)))
+
+    async def _list(self, request: Request, loopback: bool) -> Answer:
+        check_read(request, _LIST_OPTIONS)
+        limit, offset = page_of(request)
+        wanted = Wanted(ngsi.read_scope(_path(request)), request.names_of("id"), request.names_of("type"))
+        tenant = await self._reader(request, loopback)
+        counted = "count" in request.options
+        page, count = await self._entities.page(tenant, wanted, limit=limit, offset=offset, count=counted)
+        plain = "keyValues" in request.options
+        only = request.list_of("attrs")
+        shown: list[Json] = []
+        for entity, attributes in zip(page, await self._entities.shown(tenant, page), strict=True):
+            identity = entity.identity
+            shown.append(ngsi.render(identity.id, identity.type, attributes, only=only, key_values=plain))
+        headers = ((b"fiware-total-count", b"%d" % count),) if counted else ()
+        return Answer(body=dump(shown), headers=headers)
+
+    # --- writes
+
+    async def _post(self, request: Request, body: bytes, loopback: bool) -> Answer:
+        path = ngsi.write_path(_path(request))
+        tenant = self._tenant(request)
+        actor = await self._caller(request, tenant, "write", loopback, body)
+        check_options(request, _POST_OPTIONS)
+        check_body(request, body)
+        entity = ngsi.entity_write(parse(body), key_values="keyValues" in request.options)
+        upsert = "upsert" in request.options
+        await self._writes.put(tenant, path, entity, actor, upsert=upsert)
+        place = f"/v2/entities/{quote(entity.id, safe=':')}?type={quote(entity.type, safe=':')}"
+        return Answer(204 if upsert else 201, headers=((b"location", place.encode()),))
+
+    # --- who
+
+    def _tenant(self, request: Request) -> str:
+        header = request.headers.get("fiware-service", "")
+        return ngsi.tenant(header) if header else self._backend.tenants.default
+
+    async def _reader(self, request: Request, loopback: bool) -> str:
+        tenant = self._tenant(request)
+        await self._caller(request, tenant, "read", loopback, b"")
+        return tenant
+
+    async def _caller(self, request: Request, tenant: str, action: str, loopback: bool, body: bytes) -> Principal:
+        """Who may do this; without credentials and where the door is open, the tenant itself."""
+        backend = self._backend
+        principal = await backend.access.principal(
+            request.headers,
+            method=request.method,
+            raw_path=request.raw_path,
+            raw_query=request.raw_query,
+            body=body,
+        )
+        try:
+            await backend.tenants.get(tenant)
+        except AppNotFound:
+            pass  # reads find nothing, a write may make it
+        backend.access.check(principal, tenant, "context", "write" if action == "write" else "read", loopback=loopback)
+        return principal if principal.kind != "nobody" else Principal("app", tenant, ids.APP_PREFIX + tenant)
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise MethodNotAllowed("method not allowed", details={"allow": ", ".join(methods)})
+
+
+def _path(request: Request) -> str | None:
+    return request.headers.get("fiware-servicepath") or None

@@ -1,0 +1,108 @@
+"""What a request or handshake addresses: path, app, and the base that its client sees (hypermedia.md 1.1, 20).
+
+Repeated slashes count as one; segments are decoded one by one, so that an id may hold an encoded slash. Forwarded hosts
+and schemes count only where the peer is a trusted proxy.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from thingstead.model.errors import InvalidInput
+from thingstead.model.hypermedia import links
+from thingstead.model.hypermedia.links import Base
+from thingstead.transports.http import Scope
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._~\-\[\]:%]{1,255}")
+_SLASHES: Final = re.compile(r"/{2,}")
+_ALIASES: Final = {
+    "scalar_sensors": "sensors",
+    "sensor": "sensors",
+    "scalar_data": "sensordata",
+}
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A path: `app` is None at the bare root; `prefix` is what hrefs carry; `segments` end in "" after a slash."""
+
+    app: str | None
+    prefix: str
+    segments: tuple[str, ...]
+
+
+def target(scope: Scope) -> Target:
+    """What the path of a scope names, with the other names of collections turned into the ones used here."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    path = _SLASHES.sub("/", raw.decode("latin-1"))
+    segments = [unquote(segment) for segment in path.removeprefix("/").split("/")]
+    app: str | None = None
+    prefix = ""
+    if segments[0] == "chain" and len(segments) > 1:
+        app = segments[1]
+        prefix = f"/chain/{links.encode(app)}"
+        segments = segments[2:]
+    if segments:
+        segments[0] = _ALIASES.get(segments[0], segments[0])
+    return Target(app, prefix, tuple(segments))
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The headers by lower-case name; of a repeated one the first, of Accept all."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name not in found:
+            found[name] = value
+        elif name == "accept":
+            found[name] += "," + value
+    return found
+
+
+class Bases:
+    """Makes the base of a request."""
+
+    def __init__(self, trusted_proxies: str) -> None:
+        """`trusted_proxies` is a comma list of addresses or networks. Raises ValueError for what is none."""
+        names = [part.strip() for part in trusted_proxies.split(",") if part.strip()]
+        self._trusted = [ipaddress.ip_network(name, strict=False) for name in names]
+
+    def of(self, scope: Scope, headers: Mapping[str, str], prefix: str) -> Base:
+        """The base that the client of this request or handshake sees. Raises InvalidInput for an impossible Host."""
+        scheme: str = scope["scheme"]
+        host = headers.get("host", "")
+        if self._trusts(scope):
+            scheme = _last(headers.get("x-forwarded-proto", "")) or _forwarded(headers, "proto") or scheme
+            host = _last(headers.get("x-forwarded-host", "")) or _forwarded(headers, "host") or host
+        if not host:
+            name, port = scope.get("server") or ("localhost", None)
+            host = name if port is None else f"{name}:{port}"
+        if not _HOST.fullmatch(host):
+            raise InvalidInput("the Host header names no host", field="Host")
+        return links.base(scheme.lower(), host, prefix)
+
+    def _trusts(self, scope: Scope) -> bool:
+        client = scope.get("client")
+        if not self._trusted or not client:
+            return False
+        try:
+            address = ipaddress.ip_address(client[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)
+
+
+def _last(header: str) -> str:
+    """The value that the nearest proxy wrote."""
+    return header.rpartition(",")[2].strip()
+
+
+def _forwarded(headers: Mapping[str, str], name: str) -> str:
+    for part in _last(headers.get("forwarded", "")).split(";"):
+        key, _, value = part.strip().partition("=")
+        if key.lower() == name:
+            return value.strip('"')
+    return ""

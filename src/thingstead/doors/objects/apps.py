@@ -1,0 +1,145 @@
+"""App-level resources: banner, health, set-up, keys, me, types, utilities (objects.md 9, 12; identity.md 3.3, 6.4)."""
+
+import logging
+from typing import Final
+
+from thingstead.core.backend import Backend
+from thingstead.core.tenants import Keys, identifier_of
+from thingstead.doors.objects import render
+from thingstead.doors.objects.errors import plain
+from thingstead.doors.objects.read import Call, selected
+from thingstead.doors.objects.render import NO_STORE, Answer
+from thingstead.model import types
+from thingstead.model.errors import Conflict, Forbidden, InvalidInput, StoreFailed, Unauthenticated
+from thingstead.model.query.build import Find, Pager
+from thingstead.model.values import Json, JsonObject, dump, parse_object
+
+PARA_LEVEL: Final = "1.54.0"  # what clients may expect; it must begin with 1
+_INFO: Final = "Save the secret key! It is showed only once!"
+
+audit = logging.getLogger("thingstead.audit")
+
+
+class Apps:
+    """The handlers of app-level resources."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._store = backend.store
+        self._settings = backend.settings
+        self._tenants = backend.tenants
+        self._identity = backend.identity
+        self._objects = backend.objects
+        self._search = backend.search
+        self._clock = backend.clock
+        self._ids = backend.ids
+
+    # --- public
+
+    def banner(self) -> Answer:
+        """GET /v1, GET /v1/."""
+        body: JsonObject = {"info": "thingstead: things, readings and objects, as Para's clients know them."}
+        if self._settings.print_version:
+            body["version"] = PARA_LEVEL
+        return render.json(body)
+
+    async def health(self) -> Answer:
+        """GET _health: the root app can be read."""
+        try:
+            root = await self._store.objects.get(self._tenants.root, f"app:{self._tenants.root}")
+        except StoreFailed:
+            root = None
+        return plain(500, "unhealthy") if root is None else render.json({"message": "healthy"})
+
+    async def setup(self, *, loopback: bool) -> Answer:
+        """GET _setup: root's keys once, where doors.md 33 allows it."""
+        keys = None
+        if loopback or self._settings.setup_enabled:
+            keys = await self._tenants.show_root_keys()
+        if keys is None:
+            return render.json({"code": 200, "message": "All set!"}, headers=NO_STORE)
+        audit.info("root_keys_shown app=%s", keys.access_key)
+        return _keys(keys)
+
+    # --- for apps
+
+    async def setup_app(self, call: Call) -> Answer:
+        """GET _setup/{app}: root makes a child app."""
+        if not call.principal.root:
+            details = {"rule": "root app only", "actor": call.principal.id, "right": "make apps"}
+            raise Forbidden("Only root app can create and initialize other apps.", details=details)
+        identifier = identifier_of(call.segments[1])
+        if not identifier:
+            raise InvalidInput("an app's identifier needs ASCII letters or digits", field="app")
+        params = call.params()
+        shared: JsonObject = {
+            "sharingTable": _first(params, "sharedTable") == "true",
+            "sharingIndex": _first(params, "sharedIndex") == "true",
+        }
+        try:
+            app, secret = await self._tenants.create(
+                identifier, name=_first(params, "name"), creatorid=_first(params, "creatorid"), shared=shared
+            )
+        except Conflict:
+            return render.json({"code": 200, "message": "All set!"}, headers=NO_STORE)
+        audit.info("app_created app=%s by=%s", app.object.id, call.principal.id)
+        return _keys(Keys(app.object.id, secret))
+
+    async def new_keys(self, call: Call) -> Answer:
+        """POST _newkeys."""
+        if call.principal.kind != "app":
+            details = {"rule": "apps only", "actor": call.principal.id, "right": "new keys"}
+            raise Unauthenticated("Not an app.", details=details)
+        keys = await self._tenants.new_keys(call.app.identifier)
+        audit.info("keys_changed app=%s by=%s", keys.access_key, call.principal.id)
+        return _keys(keys)
+
+    async def me(self, call: Call) -> Answer:
+        """GET _me: the app, or the thing, that asks; with credentials of another app if root's token asks for them."""
+        names = selected(call.params())
+        if call.principal.kind != "app":
+            public = await self._objects.public(call.app.identifier, call.principal.id)
+            return Answer(200, render.shown(public, names))
+        token = bearer_token(call)
+        asked = await self._identity.credentials_asked(token) if token else None
+        if asked is None:
+            return Answer(200, render.shown(await self._objects.public(self._tenants.root, call.app.object.id), names))
+        body = parse_object(await self._objects.public(self._tenants.root, asked.object.id))
+        body["credentials"] = {"accessKey": asked.object.id, "secretKey": asked.secret}
+        audit.info("credentials_shown app=%s by=%s", asked.object.id, call.principal.id)
+        return render.json(body, headers=NO_STORE)
+
+    async def types(self, call: Call) -> Answer:
+        """GET _types: plural -> singular; with `count` singular -> number of indexed objects."""
+        known: dict[str, Json] = {**types.LISTED, **call.app.datatypes}
+        if "count" not in call.params():
+            return Answer(200, dump(known))
+        counts: dict[str, Json] = {}
+        for singular in (*types.LISTED.values(), *call.app.datatypes.values()):
+            find = Find(type=singular, pager=Pager(limit=0), count=True)
+            counts[singular] = (await self._search.find(call.app.identifier, find)).total
+        return Answer(200, dump(counts))
+
+    async def utils(self, call: Call) -> Answer:
+        """GET utils/{method}, GET utils?method=."""
+        method = call.segments[1] if len(call.segments) > 1 else _first(call.params(), "method") or ""
+        if method == "newid":
+            return render.text(str(self._ids.next()))
+        if method == "timestamp":
+            return render.text(str(self._clock.now() // 1000))
+        raise InvalidInput(f"Unknown method: {method or 'empty'}", field="method")
+
+
+def bearer_token(call: Call) -> str:
+    """The token of a request, from its header, else (`_me` only) from the parameter `Authorization`; "" without one."""
+    given = call.headers.get("authorization", "").strip() or _first(call.params(), "Authorization") or ""
+    scheme, _, token = given.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _first(params: dict[str, list[str]], name: str) -> str | None:
+    values = params.get(name)
+    return values[0] if values and values[0].strip() else None
+
+
+def _keys(keys: Keys) -> Answer:
+    return render.json({"accessKey": keys.access_key, "secretKey": keys.secret_key, "info": _INFO}, headers=NO_STORE)

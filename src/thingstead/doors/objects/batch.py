@@ -1,0 +1,122 @@
+"""`_batch`: several objects at once (objects.md 5). What an answer leaves out is told in headers."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from thingstead.core.backend import Backend
+from thingstead.core.objects import Draft, Written
+from thingstead.doors.objects import render
+from thingstead.doors.objects.crud import is_app_id, type_of_item
+from thingstead.doors.objects.read import Call, array_body, check_id, selected
+from thingstead.doors.objects.render import Answer, Header
+from thingstead.model.errors import InvalidInput, StoreFailed, ThingsteadError, VersionMismatch
+from thingstead.model.values import Json, JsonObject
+
+_MOST_REASONS = 20
+Skipped = list[tuple[str, str]]  # (id, code)
+
+
+class Batches:
+    """The handlers of `_batch`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._objects = backend.objects
+        self._most_deleted = backend.settings.max_batch_delete
+
+    async def create(self, call: Call) -> Answer:
+        """POST, PUT: objects that are invalid, or apps, are left out; of equal ids the last counts."""
+        newest: dict[object, JsonObject] = {}
+        for body in array_body(call.body):
+            id = _id_of(body)
+            key = id if id is not None else object()
+            newest.pop(key, None)
+            newest[key] = body
+        skipped: Skipped = []
+        drafts: list[Draft] = []
+        for body in newest.values():
+            try:
+                drafts.append(_draft(body))
+            except InvalidInput as error:
+                skipped.append((_id_of(body) or "", error.code))
+        outcomes = await self._objects.create_many(call.app.identifier, drafts, call.principal)
+        done = _done(outcomes, [_id_of(draft.body) for draft in drafts], skipped)
+        return _answer(call, done, skipped)
+
+    async def read(self, call: Call) -> Answer:
+        """GET: in the order of the ids, duplicates once, missing ones left out."""
+        params = call.params()
+        publics = await self._objects.public_many(call.app.identifier, _ids(params))
+        return Answer(200, render.array(publics, selected(params)))
+
+    async def patch(self, call: Call) -> Answer:
+        """PATCH: unknown ids and items that are refused are left out."""
+        skipped: Skipped = []
+        items: list[tuple[str, JsonObject]] = []
+        for body in array_body(call.body):
+            id = _id_of(body)
+            if id is None:
+                skipped.append(("", "missing_id"))
+            else:
+                items.append((id, body))
+        outcomes = await self._objects.patch_many(call.app.identifier, items, call.principal)
+        done = _done(outcomes, [id for id, _ in items], skipped)
+        if not done and any(isinstance(outcome, VersionMismatch) for outcome in outcomes):
+            raise VersionMismatch("Update failed for all objects in batch due to 'version' mismatch.", field="version")
+        return _answer(call, done, skipped)
+
+    async def delete(self, call: Call) -> Answer:
+        """DELETE: unknown ids are ignored, apps stay."""
+        found = _ids(call.params())
+        if self._most_deleted and len(found) > self._most_deleted:
+            raise InvalidInput(f"Limit reached. Maximum number of items to delete is {self._most_deleted}", field="ids")
+        doomed = [id for id in found if not is_app_id(id)]
+        await self._objects.delete_many(call.app.identifier, doomed, call.principal)
+        return Answer()
+
+
+def _id_of(body: JsonObject) -> str | None:
+    id: Json = body.get("id")
+    if isinstance(id, int) and not isinstance(id, bool):
+        id = str(id)
+    return id if isinstance(id, str) and id.strip() else None
+
+
+def _ids(params: dict[str, list[str]]) -> list[str]:
+    found = [id for id in params.get("ids", ()) if id.strip()]
+    if not found:
+        raise InvalidInput("Missing ids.", field="ids")
+    return found
+
+
+def _draft(body: JsonObject) -> Draft:
+    type_name = type_of_item(body)
+    check_id(body.get("id"))
+    if not body or type_name == "app" or is_app_id(body.get("id")):
+        raise InvalidInput("Failed to create object.", field="type")
+    return Draft(type=type_name, body=body, credentials=type_name == "thing")
+
+
+def _done(
+    outcomes: Sequence[Written | ThingsteadError], asked: Sequence[str | None], skipped: Skipped
+) -> list[Written]:
+    done: list[Written] = []
+    for outcome, id in zip(outcomes, asked, strict=True):
+        if isinstance(outcome, Written):
+            done.append(outcome)
+        elif isinstance(outcome, StoreFailed):
+            raise outcome
+        else:
+            skipped.append((id or "", outcome.code))
+    return done
+
+
+def _answer(call: Call, done: list[Written], skipped: Skipped) -> Answer:
+    names = selected(call.params())
+    body = b"[%b]" % b",".join([render.written(result, names) for result in done])
+    headers: list[Header] = []
+    if skipped:
+        headers.append((b"x-thingstead-skipped", b"%d" % len(skipped)))
+        if call.principal.kind == "app":
+            reasons = ";".join(f"{quote(id, safe=':')}={code}" for id, code in skipped[:_MOST_REASONS])
+            headers.append((b"x-thingstead-skipped-reasons", reasons.encode()))
+    return Answer(200, body, headers=tuple(headers))

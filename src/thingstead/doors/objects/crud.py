@@ -1,0 +1,137 @@
+"""`{type}` and `{type}/{id}`: create, read, overwrite, merge and delete one object (objects.md 3; things.md 1.1)."""
+
+import logging
+
+from thingstead.core.backend import Backend
+from thingstead.core.objects import Draft
+from thingstead.doors.objects import render
+from thingstead.doors.objects.read import Call, check_id, object_body, selected
+from thingstead.doors.objects.render import Answer
+from thingstead.model import ids, types
+from thingstead.model.errors import InvalidInput, NotFound, NotSupported
+from thingstead.model.values import Json, JsonObject
+
+_DELETED_AT_ONCE = 200
+
+audit = logging.getLogger("thingstead.audit")
+
+
+def is_app_id(id: Json) -> bool:
+    """True for ids that only apps have; `_setup` alone makes those."""
+    return isinstance(id, str) and id.startswith(ids.APP_PREFIX)
+
+
+def object_id(type_name: str, ref: str, app: str) -> str:
+    """The id that a path names: of tags and apps normalised, of things without the app's prefix. Raises NotFound."""
+    if type_name == "tag":
+        return ids.tag_id(ref)
+    if type_name == "app":
+        return ids.app_id(ref)
+    if type_name == "thing" and ":" in ref:
+        prefix, _, rest = ref.partition(":")
+        if prefix != app:
+            raise NotFound
+        return rest
+    return ref
+
+
+class Crud:
+    """The handlers of single objects."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._objects = backend.objects
+        self._tenants = backend.tenants
+        self._default_page = backend.settings.max_items_per_page
+
+    def _addressed(self, call: Call, refused: InvalidInput | NotFound) -> tuple[str, str]:
+        """Tenant and id of the addressed object: an app reads and changes itself, though it lies in root's tenant."""
+        app = call.app.identifier
+        first = call.segments[0]
+        type_name = "" if first == "_id" else types.resolve(first, call.app.datatypes)
+        id = object_id(type_name, call.segments[1], app)
+        if is_app_id(id) and not call.principal.root:
+            if id == call.app.object.id:
+                return self._tenants.root, id
+            if type_name == "app":
+                raise refused
+        return app, id
+
+    async def read(self, call: Call) -> Answer:
+        """GET {type}/{id}, GET _id/{id}."""
+        app, id = self._addressed(call, NotFound())
+        public = await self._objects.public(app, id)
+        return Answer(200, render.shown(public, selected(call.params())) if call.raw_query else public)
+
+    async def create(self, call: Call) -> Answer:
+        """POST {type}."""
+        body = object_body(call.body)
+        resolved = types.resolve(call.segments[0], call.app.datatypes)
+        given = body.get("type")
+        keep = isinstance(given, str) and given.strip() and resolved.startswith(given)
+        type_name = types.clean(str(given) if keep else resolved)
+        check_id(body.get("id"))
+        if not body or type_name == "app" or is_app_id(body.get("id")):
+            raise InvalidInput("Failed to create object.", field="id" if is_app_id(body.get("id")) else "type")
+        draft = Draft(type=type_name, body=body, credentials=type_name == "thing")
+        result = await self._objects.create(call.app.identifier, draft, call.principal)
+        headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
+        return Answer(201, render.written(result, selected(call.params())), headers=headers)
+
+    async def overwrite(self, call: Call) -> Answer:
+        """PUT {type}/{id}: a fresh create at the path's id."""
+        body = object_body(call.body)
+        app = call.app.identifier
+        type_name = types.clean(types.resolve(call.segments[0], call.app.datatypes))
+        id = object_id(type_name, call.segments[1], app)
+        check_id(id)
+        if not body or type_name == "app" or is_app_id(id):
+            raise InvalidInput("Failed to overwrite object.", field="type")
+        draft = Draft(type=type_name, body=body, id=id, credentials=type_name == "thing")
+        result = await self._objects.overwrite(app, draft, call.principal)
+        names = selected(call.params())
+        if type_name == "thing" and result.created:
+            headers = (render.location(result.object), *render.NO_STORE)
+            return Answer(201, render.written(result, names), headers=headers)
+        return Answer(200, render.written(result, names))
+
+    async def patch(self, call: Call) -> Answer:
+        """PATCH {type}/{id}."""
+        body = object_body(call.body)
+        if "_voteup" in body or "_votedown" in body:
+            raise NotSupported("votes cannot be given yet", field="_voteup")
+        app, id = self._addressed(call, InvalidInput("Failed to update object.", field="id"))
+        result = await self._objects.patch(app, id, body, call.principal)
+        return Answer(200, render.written(result, selected(call.params())))
+
+    async def delete(self, call: Call) -> Answer:
+        """DELETE {type}/{id}: 200 also when nothing was there."""
+        app, id = self._addressed(call, InvalidInput("Failed to delete object.", field="id"))
+        if app == self._tenants.root and is_app_id(id):
+            await self._delete_app(id, call)
+        else:
+            await self._objects.delete(app, id, call.principal)
+        return Answer()
+
+    async def _delete_app(self, id: str, call: Call) -> None:
+        """The app and all it holds; of the root app nothing."""
+        identifier = ids.app_identifier(id)
+        if identifier == self._tenants.root:
+            return
+        stored = await self._objects.get_many(self._tenants.root, [id])
+        if not stored or stored[0].type != "app":
+            return
+        # Twice: what was written while the app could still be used goes as well.
+        await self._empty(identifier, call)
+        await self._objects.delete(self._tenants.root, id, call.principal)
+        await self._empty(identifier, call)
+        audit.info("app_deleted app=%s by=%s", id, call.principal.id)
+
+    async def _empty(self, app: str, call: Call) -> None:
+        while found := await self._objects.list(app, limit=_DELETED_AT_ONCE):
+            await self._objects.delete_many(app, [obj.id for obj in found], call.principal)
+
+
+def type_of_item(body: JsonObject) -> str:
+    """The type of an item of a batch (objects.md 2.4)."""
+    given = body.get("type")
+    return types.clean(given if isinstance(given, str) else "")

@@ -1,0 +1,170 @@
+"""Reading requests to `/v1`: paths, queries, bodies (objects.md 1.1; identity.md 2, 13, 17).
+
+Promises: one parse of the path, on its raw form, each segment decoded once; whatever cannot be read is an InvalidInput
+that names what is wrong. Does not authenticate and does not know types.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from thingstead.core.tenants import App
+from thingstead.model.errors import InvalidInput, MalformedBody, MissingBody, TooLarge
+from thingstead.model.principals import Principal
+from thingstead.model.values import Json, JsonObject, is_array, is_object, parse
+
+MAX_URI: Final = 32_768
+MAX_DEPTH: Final = 64
+MAX_MEMBERS: Final = 10_000
+MAX_DIGITS: Final = 100
+MAX_ID: Final = 1024
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONG_NUMBER = re.compile(rb"[\d.eE+\-]{%d}" % (MAX_DIGITS + 1))
+_FORBIDDEN = re.compile(r"[\x00\\]")
+
+
+class Call(msgspec.Struct):
+    """One authenticated request. `segments` come after `/v1/`, each decoded once; header names are in lower case."""
+
+    method: str
+    path: str  # as sent, without the query
+    segments: tuple[str, ...]
+    raw_query: str
+    headers: Mapping[str, str]
+    body: bytes
+    principal: Principal
+    app: App
+    loopback: bool  # the listener is bound to loopback
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query parameters in order; a name without `=` has the value ""."""
+        return parse_query(self.raw_query)
+
+    def params(self) -> dict[str, list[str]]:
+        """The query parameters, repeated ones as lists."""
+        return grouped(self.query())
+
+
+def parse_query(raw: str) -> list[tuple[str, str]]:
+    """Query parameters of a raw query. Raises InvalidInput."""
+    if not raw:
+        return []
+    try:
+        return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_MEMBERS)
+    except ValueError as error:
+        raise InvalidInput(f"unreadable query: {error}", field="query") from None
+
+
+def grouped(query: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Parameters by name."""
+    params: dict[str, list[str]] = {}
+    for name, value in query:
+        params.setdefault(name, []).append(value)
+    return params
+
+
+def raw_text(raw: bytes, what: str) -> str:
+    """Raw bytes of a path or query as text. Raises InvalidInput for what is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the {what} is not UTF-8", field=what) from None
+
+
+def segments(path: str) -> tuple[str, ...]:
+    """The segments after `/v1/`; () for `/v1` and for `/v1/`. Raises InvalidInput.
+
+    >>> segments("/v1/my%20type/a%2Fb")
+    ('my type', 'a/b')
+    """
+    parts = path.split("/")[2:]
+    if parts in ([], [""]):
+        return ()
+    if "%" in path:
+        parts = [_decoded(part) if "%" in part else part for part in parts]
+    for part in parts:
+        if part in ("", ".", "..") or _FORBIDDEN.search(part):
+            raise InvalidInput("a path segment is empty, a dot segment, or holds NUL or a backslash", field="path")
+    return tuple(parts)
+
+
+def _decoded(part: str) -> str:
+    return raw_text(unquote_to_bytes(part), "path")
+
+
+def check_id(value: Json) -> None:
+    """Refuse ids that no path could address, or that belong to apps. Raises InvalidInput."""
+    if not isinstance(value, str):
+        return
+    if len(value) > MAX_ID:
+        raise InvalidInput(f"'id' is longer than {MAX_ID} characters", field="id")
+    if value in (".", "..") or _FORBIDDEN.search(value):
+        raise InvalidInput("'id' is a dot segment, or holds NUL or a backslash", field="id")
+
+
+def json_body(body: bytes) -> Json:
+    """The JSON of a request body, whatever its content type. Raises MissingBody, MalformedBody, TooLarge."""
+    if not body or body.isspace():
+        raise MissingBody("Missing request body.", field="body")
+    if _LONG_NUMBER.search(body) and _LONG_NUMBER.search(_STRING.sub(b'""', body)):
+        raise TooLarge(f"a number has more than {MAX_DIGITS} digits", field="body")
+    value = parse(body)
+    # Few brackets and commas cannot nest deeply or have many members: nothing to walk through as a rule.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or body.count(b",") >= MAX_MEMBERS:
+        _check_shape(value)
+    return value
+
+
+def _check_shape(value: Json) -> None:
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Json] = []
+        for item in level:
+            if is_object(item) or is_array(item):
+                if len(item) > MAX_MEMBERS:
+                    raise TooLarge(f"an array or object has more than {MAX_MEMBERS} members", field="body")
+                below.extend(item.values() if is_object(item) else item)
+        level = below
+    if any(is_object(item) or is_array(item) for item in level):
+        raise TooLarge(f"the JSON nests deeper than {MAX_DEPTH} levels", field="body")
+
+
+def object_body(body: bytes) -> JsonObject:
+    """The JSON object of a request body. Raises InvalidInput."""
+    value = json_body(body)
+    if not is_object(value):
+        raise MalformedBody(f"a JSON object is expected, not {_kind(value)}", field="body")
+    return value
+
+
+def array_body(body: bytes) -> list[JsonObject]:
+    """The JSON array of objects of a request body. Raises InvalidInput."""
+    value = json_body(body)
+    if not is_array(value):
+        raise MalformedBody(f"a JSON array is expected, not {_kind(value)}", field="body")
+    items: list[JsonObject] = []
+    for n, item in enumerate(value):
+        if not is_object(item):
+            raise MalformedBody(f"item {n} is {_kind(item)}, not a JSON object", field="body")
+        items.append(item)
+    return items
+
+
+def _kind(value: Json) -> str:
+    if value is None:
+        return "null"
+    if is_object(value):
+        return "an object"
+    return "an array" if is_array(value) else "a plain value"
+
+
+def selected(params: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """The names of `select`, repeated or joined with commas; empty when there is none (objects.md 1.3)."""
+    values = params.get("select")
+    if not values:
+        return frozenset()
+    return frozenset(name for value in values for part in value.split(",") if (name := part.strip()))

@@ -1,0 +1,269 @@
+"""The way of a request to `/v1`: limits, who is asking, which handler (identity.md 2, 5, 11, 12; doors.md 29).
+
+A plain ASGI callable, because it routes on the raw path and is the hot one. Promises: every failure has the error
+shape; what is not an error of ours is logged and becomes a 500; nothing is written before the caller is known.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+from thingstead.core.backend import Backend
+from thingstead.core.identity import SignedRequest
+from thingstead.core.resources import Entry, Pattern, ResourceRequest, Resources
+from thingstead.doors.objects import render, signin
+from thingstead.doors.objects.apps import Apps
+from thingstead.doors.objects.batch import Batches
+from thingstead.doors.objects.crud import Crud, object_id
+from thingstead.doors.objects.errors import error_answer, plain
+from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
+from thingstead.doors.objects.render import Answer
+from thingstead.doors.objects.search import Searches
+from thingstead.model import types
+from thingstead.model.errors import (
+    Forbidden,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    ThingsteadError,
+    Unauthenticated,
+)
+from thingstead.model.principals import Principal
+from thingstead.transports.http import Disconnected, Receive, Scope, Send, bound_to_loopback, read_body
+
+Handler = Callable[[Call], Awaitable[Answer]]
+Methods = Mapping[str, Handler]
+
+log = logging.getLogger(__name__)
+
+
+class ObjectsDoor:
+    """The ASGI callable."""
+
+    def __init__(self, backend: Backend, resources: Resources) -> None:
+        self._identity = backend.identity
+        self._tenants = backend.tenants
+        self._limit = backend.settings.max_entity_size
+        self._proxies = frozenset(p.strip() for p in backend.settings.trusted_proxies.split(",") if p.strip())
+        self._apps = apps = Apps(backend)
+        crud, batches, searches = Crud(backend), Batches(backend), Searches(backend)
+        self._named: Final[dict[tuple[str, int], Methods]] = {
+            ("_me", 1): {"GET": apps.me},
+            ("_types", 1): {"GET": apps.types},
+            ("_newkeys", 1): {"POST": apps.new_keys},
+            ("_setup", 2): {"GET": apps.setup_app},
+            ("_id", 2): {"GET": crud.read},
+            ("_batch", 1): {
+                "GET": batches.read,
+                "POST": batches.create,
+                "PUT": batches.create,
+                "PATCH": batches.patch,
+                "DELETE": batches.delete,
+            },
+            ("search", 1): {"GET": searches.anywhere},
+            ("search", 2): {"GET": searches.anywhere},
+            ("utils", 1): {"GET": apps.utils},
+            ("utils", 2): {"GET": apps.utils},
+        }
+        self._type: Final[Methods] = {"GET": searches.of_type, "POST": crud.create}
+        self._object: Final[Methods] = {
+            "GET": crud.read,
+            "PUT": crud.overwrite,
+            "PATCH": crud.patch,
+            "DELETE": crud.delete,
+        }
+        self._of_type: Final[Methods] = {"GET": searches.of_type}
+        self._resources = _by_type(resources)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        sent: list[tuple[bytes, bytes]] = scope["headers"]  # of equal names the first counts
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(sent)}
+        cors = "origin" in headers
+        try:
+            if cors and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                answer, cors = render.preflight(headers.get("access-control-request-headers", "")), False
+            else:
+                answer = await self._answer(scope, receive, headers)
+        except Disconnected:
+            return
+        except ThingsteadError as error:
+            answer = error_answer(error)
+            if error.details:
+                log.info("refused %s %s: %s %s", scope["method"], scope["raw_path"], error.code, dict(error.details))
+        except Exception:
+            log.exception("failed %s %s", scope["method"], scope["raw_path"])
+            answer = plain(500, "")
+        fields = answer.fields(cors=cors)
+        await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
+        method: str = scope["method"]
+        raw_path: bytes = scope["raw_path"]
+        raw_query: bytes = scope["query_string"]
+        if len(raw_path) + len(raw_query) > MAX_URI:
+            raise InvalidInput(f"the URI is longer than {MAX_URI} bytes", field="path")
+        path = raw_text(raw_path, "path")
+        query = raw_text(raw_query, "query")
+        body = b""
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            body = await read_body(receive, self._limit)
+        if path == signin.PATH:
+            return await signin.sign_in(self._tenants, method, body)
+        if not path.startswith("/v1/") and path != "/v1":
+            raise NotFound
+        parts = segments(path)
+        if not parts and not path.endswith("/"):
+            return self._public(method, self._apps.banner())
+        if parts == ("_health",):
+            return self._public(method, await self._apps.health())
+        if parts == ("_setup",):
+            if method not in ("GET", "HEAD"):
+                raise _not_allowed({"GET"})
+            return await self._apps.setup(loopback=bound_to_loopback(scope))
+        forwarded = self._forwarded_host(scope, headers)
+        principal = await self._authenticate(SignedRequest(method, path, query, headers, body, forwarded), parts)
+        app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
+        self._identity.check_method(app, method)
+        call = Call(method, path, parts, query, headers, body, principal, app, bound_to_loopback(scope))
+        return await self._dispatch(call)
+
+    def _public(self, method: str, answer: Answer) -> Answer:
+        if method not in ("GET", "HEAD"):
+            raise _not_allowed({"GET"})
+        return answer
+
+    def _forwarded_host(self, scope: Scope, headers: Mapping[str, str]) -> str:
+        if not self._proxies:
+            return ""
+        peer: tuple[str, int] | None = scope.get("client")
+        return headers.get("x-forwarded-host", "") if peer is not None and peer[0] in self._proxies else ""
+
+    # --- who is asking
+
+    async def _authenticate(self, request: SignedRequest, parts: tuple[str, ...]) -> Principal:
+        """The principal by the `Authorization` header, as identity.md 2.6 classifies it."""
+        given = request.headers.get("authorization", "").strip()
+        if given.startswith("AWS4-HMAC-SHA256"):
+            return await self._identity.signed(request)
+        about_me = parts == ("_me",)
+        params: dict[str, list[str]] = {}
+        if not given or given.startswith("Anonymous"):
+            params = grouped(parse_query(request.raw_query))
+        if not given and about_me:
+            given = next(iter(params.get("Authorization", ())), "").strip()
+        scheme, _, rest = given.partition(" ")
+        match scheme.lower():
+            case "bearer":
+                return await self._identity.bearer(rest.strip())
+            case "basic":
+                return await self._identity.basic(given)
+            case "" | "anonymous" if not about_me:
+                key = rest.strip() or next(iter(params.get("accessKey", ())), "").strip()
+                if key:  # guests have no rights yet: they come with permissions (identity.md 10)
+                    raise Forbidden(
+                        "You don't have permission to access this resource. "
+                        f"[user: [GUEST], resource: {request.method} {request.raw_path}]",
+                        details={"rule": "guests", "actor": f"guest of {key}", "right": request.method},
+                    )
+            case _:
+                pass
+        raise Unauthenticated(
+            f"You don't have permission to access this resource. [{request.method} {request.raw_path}]",
+            details={"rule": "credentials needed", "actor": "nobody", "right": request.method},
+        )
+
+    # --- which handler
+
+    async def _dispatch(self, call: Call) -> Answer:
+        parts = call.segments
+        method = "GET" if call.method == "HEAD" else call.method
+        if not parts:
+            return self._public(method, self._apps.banner())
+        entry = self._resource(call) if parts[0] in self._resources else None
+        if call.principal.kind == "thing":
+            self._check_thing(call, entry, method)
+        if entry is not None:
+            return await self._custom(call, entry, method)
+        methods = self._methods(parts, method)
+        handler = methods.get(method)
+        if handler is None:
+            raise _not_allowed(methods.keys())
+        return await handler(call)
+
+    def _methods(self, parts: tuple[str, ...], method: str) -> Methods:
+        first, count = parts[0], len(parts)
+        named = self._named.get((first, count))
+        if named is not None:
+            return named
+        if first.startswith("_") or first in ("search", "utils"):
+            raise NotFound
+        if count == 1:
+            return self._type
+        if count == 2:
+            return self._of_type if method == "GET" and parts[1] == "search" else self._object
+        if count == 3 and parts[1] == "search":
+            return self._of_type
+        raise NotFound
+
+    def _resource(self, call: Call) -> Entry | None:
+        for pattern, entry in self._resources[call.segments[0]]:
+            if len(pattern) == len(call.segments) and all(
+                want is None or want == part for want, part in zip(pattern[1:], call.segments[1:], strict=True)
+            ):
+                return entry
+        return None
+
+    async def _custom(self, call: Call, entry: Entry, method: str) -> Answer:
+        if method not in entry.methods:
+            raise _not_allowed(entry.methods)
+        app = call.app.identifier
+        type_name = types.resolve(call.segments[0], call.app.datatypes)
+        parts = list(call.segments)
+        if len(parts) > 1:
+            parts[1] = object_id(type_name, parts[1], app)
+        request = ResourceRequest(method, tuple(parts), call.query(), call.headers, call.body, call.principal, app)
+        answer = await entry.resource(request)
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
+        content_type = next((value for name, value in headers if name == b"content-type"), render.JSON)
+        return Answer(answer.status, answer.body, content_type, tuple(h for h in headers if h[0] != b"content-type"))
+
+    def _check_thing(self, call: Call, entry: Entry | None, method: str) -> None:
+        """A thing reads itself, and does to itself what a resource lets it do (doors.md 29). Raises Forbidden."""
+        parts, app = call.segments, call.app.identifier
+        if parts == ("_me",):
+            return
+        itself = (
+            len(parts) > 1
+            and types.resolve(parts[0], call.app.datatypes) == "thing"
+            and parts[1].removeprefix(f"{app}:") == call.principal.id
+        )
+        allowed = entry.own if entry is not None else frozenset({"GET"}) if len(parts) == 2 else frozenset[str]()
+        if not (itself and method in allowed):
+            raise Forbidden(
+                "You don't have permission to access this resource. "
+                f"[user: {call.principal.id}, resource: {call.method} {call.path}]",
+                details={"rule": "a thing reads and reports itself", "actor": call.principal.id, "right": method},
+            )
+
+
+def _not_allowed(methods: Iterable[str]) -> MethodNotAllowed:
+    allowed = ", ".join(sorted(methods))
+    return MethodNotAllowed("Method Not Allowed", details={"allow": allowed})
+
+
+def _by_type(resources: Resources) -> dict[str, list[tuple[Pattern, Entry]]]:
+    """Resources by their first segment, in both spellings of a type."""
+    found: dict[str, list[tuple[Pattern, Entry]]] = {}
+    for pattern, entry in resources.items():
+        first = pattern[0] or ""
+        singular = types.resolve(first, {})
+        for spelling in {first, singular, types.plural(singular)}:
+            found.setdefault(spelling, []).append((pattern, entry))
+    return found

@@ -1,0 +1,47 @@
+"""`search`, `{type}`, `{type}/search`: one handler for all of them (objects.md 6)."""
+
+from thingstead.core.backend import Backend
+from thingstead.doors.objects import render
+from thingstead.doors.objects.read import Call, selected
+from thingstead.doors.objects.render import Answer
+from thingstead.model import types
+from thingstead.model.errors import InvalidQuery
+from thingstead.model.query.build import Limits, Params, plan
+
+
+class Searches:
+    """The handlers of searches."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._search = backend.search
+        self._objects = backend.objects
+        settings = backend.settings
+        self._limits = Limits(settings.max_items_per_page, settings.max_page_limit, settings.max_pages)
+
+    async def anywhere(self, call: Call) -> Answer:
+        """GET search[/{querytype}]: the type, if any, is the parameter."""
+        params = call.params()
+        named = next(iter(params.get("type", ())), "").strip()
+        return await self._find(call, named or None, _tail(call, 1), params)
+
+    async def of_type(self, call: Call) -> Answer:
+        """GET {type}, GET {type}/search[/{querytype}]."""
+        type_name = types.resolve(call.segments[0], call.app.datatypes)
+        return await self._find(call, type_name, _tail(call, 2), call.params())
+
+    async def _find(self, call: Call, type_name: str | None, query_type: str, params: Params) -> Answer:
+        query_type = next(iter(params.get("querytype", ())), "") or query_type
+        try:
+            wanted = plan(query_type, type_name, params, self._limits)
+            found = await self._search.find(call.app.identifier, wanted)
+        except InvalidQuery as error:
+            q = next(iter(params.get("q", ())), "")
+            message = f"Invalid query string syntax q={q} in request {call.method} {call.path}?{call.raw_query}"
+            raise InvalidQuery(message, field="q", details={"why": error.message}) from error
+        items = await self._objects.present_many(call.app.identifier, found.items)
+        body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
+        return Answer(200, body)
+
+
+def _tail(call: Call, position: int) -> str:
+    return call.segments[position] if len(call.segments) > position else ""

@@ -1,0 +1,97 @@
+"""Who connects over MQTT, and what it may then do (things.md 6.3, 6.4; doors.md 26, 31).
+
+Promises: a certificate counts alone, whatever user name and password say; nothing of a credential is logged. Kit ids as
+user names, SAS tokens and tokens of users and apps are not taken yet.
+"""
+
+import hashlib
+
+from thingstead.core.backend import Backend
+from thingstead.model.errors import Forbidden, NotFound, Unauthenticated
+from thingstead.model.grants import RESERVED_KEYS, Rights, agent_rights, cloud_id, device_rights, is_level
+from thingstead.model.principals import Principal
+from thingstead.transports.mqtt.broker import Broker
+from thingstead.transports.mqtt.contract import Authenticate, ConnectRequest, Grant
+from thingstead.transports.mqtt.reasons import ConnectRefused, Reason
+
+
+def authenticate(backend: Backend) -> Authenticate:
+    """The authenticator of a `Broker`."""
+
+    async def decide(request: ConnectRequest) -> Grant:
+        if request.fingerprint is not None:
+            return await _certificate(backend, request, request.fingerprint)
+        username = request.username or ""
+        if request.password:
+            return await _secret(backend, request, username, request.password)
+        if username:
+            return _apikey(request, username)
+        if request.loopback_bound:
+            return _grant(request.client_id, None, "", agent_rights(None))
+        raise ConnectRefused(Reason.NOT_AUTHORIZED, "credentials are needed")
+
+    return decide
+
+
+def close_sessions(broker: Broker, app: str, thing: str | None = None) -> int:
+    """Close the connections of a thing, or of every thing of an app, at once; their number (doors.md 26)."""
+
+    def theirs(principal: object) -> bool:
+        return (
+            isinstance(principal, Principal)
+            and principal.kind == "thing"
+            and principal.app == app
+            and thing in (None, principal.id)
+        )
+
+    return broker.close_where(theirs, Reason.NOT_AUTHORIZED)
+
+
+async def _certificate(backend: Backend, request: ConnectRequest, fingerprint: str) -> Grant:
+    principal = await _device(backend, fingerprint=fingerprint)
+    name = cloud_id(principal.app, principal.id)
+    if request.client_id not in ("", name):
+        raise ConnectRefused(Reason.CLIENT_ID_NOT_VALID, "the client id must be the thing's name, or empty")
+    return _thing(request.client_id, principal)
+
+
+async def _secret(backend: Backend, request: ConnectRequest, username: str, password: bytes) -> Grant:
+    try:
+        text = password.decode()
+    except UnicodeDecodeError:
+        raise ConnectRefused(Reason.BAD_CREDENTIALS) from None
+    return _thing(request.client_id, await _device(backend, username=username, password=text))
+
+
+def _apikey(request: ConnectRequest, apikey: str) -> Grant:
+    """An apikey alone (doors.md 31). SDKs of AWS put `?SDK=...` here and mean a certificate, which is missing then."""
+    if not is_level(apikey) or apikey in RESERVED_KEYS or apikey.startswith(("?", "$")):
+        raise ConnectRefused(Reason.BAD_CREDENTIALS)
+    owner = "apikey:" + hashlib.sha256(apikey.encode()).hexdigest()  # owners are stored with sessions
+    return _grant(request.client_id, None, owner, agent_rights(apikey))
+
+
+async def _device(
+    backend: Backend, *, fingerprint: str | None = None, username: str | None = None, password: str | None = None
+) -> Principal:
+    try:
+        return await backend.identity.device(fingerprint=fingerprint, username=username, password=password)
+    except Unauthenticated as error:
+        raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
+    except (Forbidden, NotFound) as error:
+        raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
+
+
+def _thing(client_id: str, principal: Principal) -> Grant:
+    name = cloud_id(principal.app, principal.id)
+    return _grant(client_id, principal, f"thing:{name}", device_rights(name))
+
+
+def _grant(client_id: str, principal: Principal | None, owner: str, rights: Rights) -> Grant:
+    return Grant(
+        client_id=client_id,
+        principal=principal,
+        owner=owner,
+        allow_publish=rights.publish,
+        allow_subscribe=rights.subscribe,
+    )

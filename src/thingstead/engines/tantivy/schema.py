@@ -1,0 +1,107 @@
+"""How a document lies in tantivy: the schema, and the terms of an object.
+
+One text field `t` holds everything that is matched, as exact terms made here (tokens from `model.query.fields`,
+tantivy's own tokenizers are not used, so index and predicate cannot differ). A term is value, separator, kind and
+path, value first: so a fielded term is one term, an unfielded one a short run of neighbours, and no field name costs
+a schema entry. `n` holds numbers for ranges and sorting, in one 64-bit order per path. `doc` keeps the searchable
+form, to re-check and sort by.
+"""
+
+from functools import lru_cache
+
+import orjson
+from tantivy import Schema, SchemaBuilder
+
+from thingstead.model.query.fields import MAX_WHOLE, SEPARATOR, clean, flatten, is_keyword, sortable, text_of, tokens
+from thingstead.model.query.predicate import point
+from thingstead.model.values import Json
+from thingstead.ports.index import Document
+
+FORMAT = 1
+"""Raise it when the schema or the terms change: indexes of another format are rebuilt."""
+
+KEYWORD = SEPARATOR + "K"
+"""Kind: a whole raw value of a keyword field."""
+WHOLE = SEPARATOR + "W"
+"""Kind: a whole raw value of a text field, if it is not also a token of itself."""
+TOKEN = SEPARATOR + "T"
+"""Kind: a token of a text field."""
+EXISTS = SEPARATOR + "E"
+"""Kind, without a value: the path holds something. Also stands before each value, so that no phrase crosses two."""
+NOT_ONE_NUMBER = SEPARATOR + "X"
+"""Kind, without a value: the path holds anything but exactly one number, so `n` does not tell all about it."""
+
+LAT, LNG = SEPARATOR + "lat", SEPARATOR + "lng"
+
+
+def schema() -> Schema:
+    """The schema; the same for every index of one FORMAT."""
+    return (
+        SchemaBuilder()
+        .add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+        .add_text_field("scope", tokenizer_name="raw", index_option="basic")
+        .add_integer_field("docid", indexed=True, fast=True)
+        .add_text_field("t", tokenizer_name="raw", index_option="position")
+        .add_json_field("n", fast=True, tokenizer_name="raw", index_option="basic")
+        .add_text_field("doc", stored=True, tokenizer_name="raw", index_option="basic")
+        .build()
+    )
+
+
+def key(app: str, id: str) -> str:
+    """The unique term of an object."""
+    return f"{clean(app)}{SEPARATOR}{id}"
+
+
+def id_of(key_term: str) -> str:
+    """The object's id in its unique term."""
+    return key_term.partition(SEPARATOR)[2]
+
+
+def scope(app: str, type: str | None) -> str:
+    """The term that all objects of an app, or of one type of it, share."""
+    return clean(app) if type is None else f"{clean(app)}{SEPARATOR}{clean(type)}"
+
+
+@lru_cache(maxsize=4096)
+def column(path: str) -> str:
+    """The member of `n` for a path: letters, digits and underscores only."""
+    return "p" + "".join(char if char.isascii() and char.isalnum() else f"_{ord(char):x}_" for char in path)
+
+
+def encode(document: Document) -> str:
+    """The document as tantivy's JSON."""
+    terms: list[str] = []
+    numbers: dict[str, Json] = {}
+    for path, values in flatten(document.fields).items():
+        if len(values) > 1 or isinstance(values[0], str):
+            terms.append(NOT_ONE_NUMBER + path)
+        keyword = is_keyword(path)
+        found: list[Json] = []
+        for value in values:
+            terms.append(EXISTS + path)
+            text = text_of(value)
+            if keyword:
+                if len(text) <= MAX_WHOLE:
+                    terms.append(text + KEYWORD + path)
+            else:
+                words = tokens(text)
+                terms.extend([word + TOKEN + path for word in words])
+                if len(text) <= MAX_WHOLE and text not in words:
+                    terms.append(text + WHOLE + path)
+            if not isinstance(value, str):
+                found.append(sortable(float(value)))
+            elif path == "latlng" and (place := point(text)) is not None:
+                for name, degrees in zip((LAT, LNG), place, strict=True):
+                    numbers.setdefault(column(name), []).append(sortable(degrees))  # type: ignore[union-attr]
+        if found:
+            numbers[column(path)] = found[0] if len(found) == 1 else found
+    members: dict[str, Json] = {
+        "key": key(document.app, document.id),
+        "scope": [scope(document.app, None), scope(document.app, document.type)],
+        "docid": document.docid,
+        "t": terms,  # type: ignore[dict-item]
+        "n": numbers,
+        "doc": orjson.dumps(document.fields).decode(),
+    }
+    return orjson.dumps(members).decode()

@@ -1,0 +1,230 @@
+"""One committed generation of the tantivy index, and how a request is answered from it.
+
+Promises: the answer of the predicate, always. An exact query ordered by docid or by one numeric field runs wholly in
+tantivy; any other has tantivy find the candidates, whose kept fields are then re-checked and sorted here, in a
+thread.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import orjson
+import tantivy
+from tantivy import DocAddress, FieldType, Order, Query, Schema, Searcher
+
+from thingstead.engines.tantivy.schema import EXISTS, NOT_ONE_NUMBER, column, id_of, key
+from thingstead.engines.tantivy.translate import Translation, all_of, any_of
+from thingstead.model.errors import Unavailable
+from thingstead.model.query.fields import DOCID, unsortable
+from thingstead.model.query.predicate import Subject, compile_query
+from thingstead.model.query.sort import MISSING, SortBy, SortKey, in_order, sort_keys
+from thingstead.ports.index import Hit, Hits, SearchRequest
+
+_INLINE_DOCS = 50_000  # up to this size a cheap query is faster than the way to a thread and back
+_INLINE_CANDIDATES = 200
+_KEYS_AT_ONCE = 128
+Result = TypeVar("Result")
+
+
+def guarded(work: Callable[[], Result]) -> Result:
+    """Run tantivy calls; its errors and panics become Unavailable."""
+    try:
+        return work()
+    except (ValueError, OSError) as error:
+        raise Unavailable(f"the search index failed: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # pyo3's, a BaseException that cannot be imported
+            raise
+        raise Unavailable(f"the search index failed: {error}") from error
+
+
+@dataclass(slots=True)
+class _Plan:
+    """A translated request: `base` finds at least what matches, without what is excluded."""
+
+    request: SearchRequest
+    sort: tuple[SortBy, ...]
+    scope: Query
+    base: Query
+    exact: bool
+    direct: bool  # tantivy alone can order it
+    heavy: bool
+
+
+class TantivySnapshot:
+    """Implements ports.index.Snapshot."""
+
+    def __init__(self, index: tantivy.Index, schema: Schema, searcher: Searcher, seq: int, threads: Executor) -> None:
+        self._index = index
+        self._schema = schema
+        self._searcher = searcher
+        self._seq = seq
+        self._threads = threads
+
+    @property
+    def seq(self) -> int:
+        """See the port."""
+        return self._seq
+
+    async def search(self, request: SearchRequest) -> Hits:
+        """See the port."""
+        plan = guarded(lambda: self._plan(request))
+        if plan.direct:
+            inline = not plan.heavy and self._searcher.num_docs <= _INLINE_DOCS
+        else:
+            inline = not plan.heavy and self._count(plan.base) <= _INLINE_CANDIDATES
+        run = self._direct if plan.direct else self._checked
+        if inline:
+            return guarded(lambda: run(plan))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(lambda: run(plan)))
+
+    def _plan(self, request: SearchRequest) -> _Plan:
+        translation = Translation(self._index, self._schema, self._searcher, request.app, request.type)
+        must = [translation.scope]
+        found = translation.query(request.query)
+        must.append(found)
+        without = [self._keyed(request)] if request.exclude else []
+        # Nothing is left to decide after `_docid`, which is unique.
+        ends = next((at + 1 for at, by in enumerate(request.sort) if by.field == DOCID), len(request.sort))
+        sort = request.sort[:ends]
+        direct = translation.exact and (
+            not sort
+            or sort[0].field == DOCID
+            or (len(sort) == 1 and not translation.present(NOT_ONE_NUMBER + sort[0].field))
+        )
+        return _Plan(
+            request, sort, translation.scope, all_of(must, without), translation.exact, direct, translation.heavy
+        )
+
+    def _keyed(self, request: SearchRequest) -> Query:
+        keys = [key(request.app, id) for id in request.exclude]
+        if len(keys) > _KEYS_AT_ONCE:
+            return Query.term_set_query(self._schema, "key", keys)
+        return any_of([Query.term_query(self._schema, "key", text) for text in keys])
+
+    def _count(self, query: Query) -> int:
+        result: Any = self._searcher.search(query, 1)  # the stubs do not know `count`
+        return result.count
+
+    def _ids(self, addresses: Sequence[DocAddress]) -> list[str]:
+        doc = self._searcher.doc
+        return [id_of(str(doc(address).get_first("key"))) for address in addresses]
+
+    # --- ordered by tantivy
+
+    def _direct(self, plan: _Plan) -> Hits:
+        if not plan.request.limit:
+            return Hits(self._count(plan.base), ())
+        if plan.sort and plan.sort[0].field != DOCID:
+            return self._by_number(plan, plan.sort[0])
+        return self._by_docid(plan)
+
+    def _by_docid(self, plan: _Plan) -> Hits:
+        request = plan.request
+        by = plan.sort[0] if plan.sort else None
+        desc = by is not None and by.desc
+        query, total = plan.base, None
+        if request.after is not None:
+            total = self._count(query)
+            query = all_of([query, self._beyond(request.after, desc)])
+        order = Order.Desc if desc else Order.Asc
+        result: Any = self._searcher.search(
+            query, request.limit, order_by_field="docid", offset=request.offset, order=order
+        )
+        found: list[tuple[int, DocAddress]] = result.hits
+        ids = self._ids([address for _, address in found])
+        hits: list[Hit] = [
+            Hit(id, docid, ((1, docid),) if by else ()) for id, (docid, _) in zip(ids, found, strict=True)
+        ]
+        return Hits(result.count if total is None else total, hits)
+
+    def _beyond(self, docid: int, desc: bool) -> Query:
+        bound = docid - 1 if desc else docid + 1
+        if not -(2**63) <= bound < 2**63:
+            return Query.all_query() if (bound > 0) is desc else Query.empty_query()
+        low, high = (None, bound) if desc else (bound, None)
+        return Query.range_query(self._schema, "docid", FieldType.Integer, low, high)
+
+    def _by_number(self, plan: _Plan, by: SortBy) -> Hits:
+        """tantivy's aggregation sorts by (number, docid), but puts missing values first in both directions."""
+        request = plan.request
+        member = f"n.{column(by.field)}"
+        if request.offset and request.offset >= (total := self._count(plan.base)):
+            return Hits(total, ())  # tantivy panics when asked for hits behind the last one
+        total, having, hits = self._top(plan.base, member, by.desc, request.offset, request.limit)
+        if having != total:
+            exists = Query.term_query(self._schema, "t", EXISTS + by.field)
+            halves = [(all_of([plan.base, exists]), having), (all_of([plan.base], [exists]), total - having)]
+            if not by.desc:
+                halves.reverse()
+            found: list[tuple[int, SortKey]] = []
+            start = 0
+            for half, size in halves:
+                offset = max(0, request.offset - start)
+                limit = min(size, request.offset + request.limit - start) - offset
+                if limit > 0:
+                    found += self._top(half, member, by.desc, offset, limit)[2]
+                start += size
+            hits = found
+        addresses = self._addresses(plan, [docid for docid, _ in hits])
+        ids = self._ids([addresses[docid] for docid, _ in hits])
+        return Hits(total, [Hit(id, docid, (sort,)) for id, (docid, sort) in zip(ids, hits, strict=True)])
+
+    def _top(
+        self, query: Query, member: str, desc: bool, offset: int, limit: int
+    ) -> tuple[int, int, list[tuple[int, SortKey]]]:
+        """How many match, how many of them have the number, and the asked (docid, number) pairs."""
+        wanted: dict[str, Any] = {
+            "all": {"value_count": {"field": "docid"}},
+            "having": {"value_count": {"field": member}},
+            "top": {
+                "top_hits": {
+                    "from": offset,
+                    "size": limit,
+                    "sort": [{member: "desc" if desc else "asc"}, {"docid": "asc"}],
+                    "docvalue_fields": ["docid"],
+                }
+            },
+        }
+        found = cast(dict[str, Any], self._searcher.aggregate(query, wanted))
+        hits: list[tuple[int, SortKey]] = []
+        for hit in found["top"]["hits"]:
+            bits: int | None = hit["sort"][0]  # shifted by tantivy to be unsigned
+            hits.append(
+                (hit["docvalue_fields"]["docid"][0], MISSING if bits is None else (1, unsortable(bits - 2**63)))
+            )
+        return int(found["all"]["value"]), int(found["having"]["value"]), hits
+
+    def _addresses(self, plan: _Plan, docids: Sequence[int]) -> dict[int, DocAddress]:
+        if not docids:
+            return {}
+        wanted = any_of([Query.term_query(self._schema, "docid", docid) for docid in docids])
+        hits: list[tuple[int, DocAddress]] = self._searcher.search(
+            all_of([plan.scope, wanted]), len(docids), count=False, order_by_field="docid"
+        ).hits
+        return dict(hits)
+
+    # --- re-checked here
+
+    def _checked(self, plan: _Plan) -> Hits:
+        request = plan.request
+        test = None if plan.exact else compile_query(request.query)
+        candidates: list[tuple[int, DocAddress]] = self._searcher.search(
+            plan.base, max(1, self._searcher.num_docs), count=False, order_by_field="docid", order=Order.Asc
+        ).hits
+        kept: list[Hit] = []
+        for docid, address in candidates:
+            document = self._searcher.doc(address)
+            subject = Subject(orjson.loads(str(document.get_first("doc"))))
+            if test is None or test(subject):
+                id = id_of(str(document.get_first("key")))
+                kept.append(Hit(id, docid, sort_keys(subject.flat, docid, request.sort)))
+        total = len(kept)
+        if request.after is not None:
+            desc = bool(request.sort) and request.sort[0].desc
+            kept = [hit for hit in kept if (hit.docid < request.after if desc else hit.docid > request.after)]
+        ordered = in_order(kept, request.sort, lambda hit: hit.docid, lambda hit: hit.keys)
+        return Hits(total, ordered[request.offset : request.offset + request.limit])

@@ -1,0 +1,95 @@
+"""HTTP listeners: uvicorn inside our own event loop, beside MQTT and timers (stack.md, "server").
+
+A listener binds first, so that its address is known before anything is announced, and says of every request whether the
+binding is loopback. It installs no signal handlers and prints nothing.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Generator
+
+import uvicorn
+
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send
+
+DRAIN_SECONDS = 5
+BACKLOG = 2048
+
+
+def is_loopback(host: str) -> bool:
+    """True if a host to bind to is the loopback interface and nothing else."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals belong to the process, not to one of its listeners."""
+        yield
+
+
+class HttpListener:
+    """One bound address and the ASGI app behind it."""
+
+    def __init__(self, app: AsgiApp, host: str, port: int) -> None:
+        """Bind. Raises OSError if the address is taken or not ours."""
+        self._host = host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+        loopback = is_loopback(host)
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = {"loopback_bound": loopback}
+            await app(scope, receive, send)
+
+        config = uvicorn.Config(
+            told,  # pyright: ignore[reportArgumentType]
+            http="httptools",
+            ws="websockets-sansio",
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            h11_max_incomplete_event_size=65_536,
+        )
+        self._server = _Server(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches it."""
+        host = "127.0.0.1" if self._host in ("", "0.0.0.0") else "::1" if self._host == "::" else self._host  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Answer requests; returns when connections are accepted."""
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
+                raise OSError("the listener ended while starting")
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Take no more connections, finish requests within the drain time, close."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+        self._socket.close()

@@ -1,0 +1,247 @@
+"""Para's own Python client, unchanged, sets up an app and works with objects (objects.md 22)."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paraclient import Pager, ParaClient, ParaObject
+
+from support.backend import ROOT_SECRET
+from support.listening import Listening, listening
+from thingstead.doors import objects
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    with listening(tmp_path_factory.mktemp("data"), objects.app) as opened:
+        yield opened
+
+
+def client_of(door: Listening, access_key: str, secret: str) -> Any:
+    client: Any = ParaClient(access_key, secret)
+    client.setEndpoint(door.url)
+    return client
+
+
+@pytest.fixture(scope="module")
+def para(door: Listening) -> Any:
+    """A client of `app:test`, made as the client's own test set-up makes it, with its fixtures."""
+    root = client_of(door, "app:para", ROOT_SECRET)
+    assert root.me()["id"] == "app:para"
+    keys = root.getEntity(root.invokeGet("_setup/app:test"), True)
+    assert keys["accessKey"] == "app:test"
+    client = client_of(door, "app:test", keys["secretKey"])
+    again = root.getEntity(root.invokeGet("_setup/test"), True)
+    assert again == {"code": 200, "message": "All set!"}
+
+    def made(id: str, type: str, **fields: Any) -> Any:
+        obj: Any = ParaObject(id, type)
+        obj.setFields(fields)
+        return obj
+
+    long_text = "This is a little test sentence. Testing, one, two, three."
+    objects_made = [
+        made("111", "sysprop", name="John Doe", tags=["one", "two", "three"]),
+        made("222", "sysprop", name="Joe Black", tags=["two", "four", "three"]),
+        made("333", "sysprop", name="Ann Smith", tags=["four", "five", "three"]),
+        made("tag:test", "tag", tag="test", count=3),
+        made("adr1", "address", parentid="111", address="NYC 1", country="US", city="New York", latlng="40.67,-73.94"),
+        made("adr2", "address", parentid="tag:test", address="NYC 2", country="US", latlng="40.69,-73.95"),
+        made("s1", "sysprop", name="s1", text=long_text),
+        made("s2", "sysprop", name="s2", text="We are testing this thing. This sentence is a test. One, two."),
+    ]
+    assert len(client.createAll(objects_made)) == 8
+    return client
+
+
+def test_me_and_version(para: Any) -> None:
+    assert para.me()["id"] == "app:test"
+    assert para.getApp()["appIdentifier"] == "test"
+    assert para.getServerVersion().startswith("1")
+    assert para.newId() != para.newId()
+    assert int(para.getTimestamp()) > 0
+
+
+def test_create_read_update_delete(para: Any) -> None:
+    tag: Any = ParaObject("test1", "tag")
+    tag.count = 10
+    created = para.create(tag)
+    assert created.tag == "test1"
+    assert created.id == "tag:test1"
+    assert para.read(None, created.id).tag == "test1"
+    read = para.read("tag", created.id)
+    assert read.timestamp
+    assert read.tag == "test1"
+    read.count = 15
+    updated = para.update(read)
+    assert updated.count == 15
+    assert updated.updated
+    missing: Any = ParaObject("null", "dog")
+    assert not para.invokePatch(missing.getObjectURI(), missing.jsonSerialize()).ok
+    para.delete(read)
+    assert not para.invokeGet("tag/tag%3Atest1").ok
+
+    dog: Any = ParaObject(None, "dog")
+    dog.foo = "bark!"
+    dog = para.create(dog)
+    assert dog.id
+    assert para.read("dog", dog.id)["foo"] == "bark!"
+    assert para.create(ParaObject()).id
+    para.delete(dog)
+    assert not para.invokeGet("dog/" + dog.id).ok
+
+
+def test_batch(para: Any) -> None:
+    dogs = [ParaObject(None, "dog") for _ in range(3)]
+    for dog in dogs:
+        dog.foo = "bark!"
+    created = para.createAll(dogs)
+    assert len(created) == 3
+    ids = [dog.id for dog in created]
+    assert [dog.id for dog in para.readAll(ids)] == ids
+    assert all(dog["foo"] == "bark!" for dog in para.readAll(ids))
+    changed: list[Any] = []
+    for n, id in enumerate(ids):
+        part: Any = ParaObject(id, "dog")
+        part.custom, part.name = "prop", f"NewName{n}"
+        changed.append(part)
+    updated = para.updateAll(changed)
+    assert [dog.name for dog in updated] == ["NewName0", "NewName1", "NewName2"]
+    assert all(dog["custom"] == "prop" and dog.type == "dog" and dog["foo"] == "bark!" for dog in updated)
+    para.deleteAll(ids)
+    assert para.list("dog") == []
+    assert para.me()["datatypes"]["dogs"] == "dog"
+
+
+def test_list(para: Any) -> None:
+    para.createAll([ParaObject(f"cat{n}", "cat") for n in range(3)])
+    assert [cat.type for cat in para.list("cat", Pager())] == ["cat"] * 3
+    assert len(para.list("cats", Pager(1, "", True, 2))) == 2
+    assert para.me()["datatypes"]["cats"] == "cat"
+    types = para.types()
+    assert (types["users"], types["cats"]) == ("user", "cat")
+    assert para.typesCount()["cat"] == 3
+
+
+def test_search(para: Any) -> None:
+    assert para.findById(None) is None
+    assert para.findById("") is None
+    assert para.findById("null") is None
+    assert para.findById("111").name == "John Doe"
+    assert para.findByIds(None) == []
+    assert len(para.findByIds(["111", "222", "333"])) == 3
+    assert para.findNearby(None, "*", 100, 1, 1) == []
+    assert para.findNearby("sysprop", "*", 10, 40.60, -73.90)
+    assert para.findPrefix(None, "null", "xx") == []
+    assert para.findPrefix("sysprop", "name", "Ann")
+    assert len(para.findQuery(None, "*")) > 4
+    assert len(para.findQuery("address", "country:US")) == 2
+    assert para.findQuery("sysprop", "Ann*")
+    pager = Pager()
+    assert pager.count == 0
+    found = para.findQuery("sysprop", "*", pager)
+    assert len(found) == pager.count > 0
+    assert para.findSimilar("sysprop", "", None, "") == []
+    assert para.findSimilar("sysprop", "", [], "") == []
+    text = para.read("sysprop", "s1").text
+    assert para.findSimilar("sysprop", "s1", ["properties.text"], text)[0].id == "s2"
+    for tags, count in (
+        (None, 0),
+        (["two"], 2),
+        (["one", "two"], 1),
+        (["three"], 3),
+        (["four", "three"], 2),
+        (["five", "three"], 1),
+    ):
+        assert len(para.findTagged("sysprop", tags)) == count, tags
+    assert para.findTagged("tag", ["four", "three"]) == []
+    assert para.findTags(None)
+    assert para.findTags("")
+    assert para.findTags("test")
+    assert para.findTags("unknown") == []
+    assert len(para.findTermInList("sysprop", "id", ["111", "222", "333", "xxx", "yyy"])) == 3
+    assert len(para.findTerms("sysprop", {"id": "111"}, True)) == 1
+    assert para.findTerms("sysprop", {"id": " "}, True) == []
+    assert para.findTerms("sysprop", {" ": "bad"}, True) == []
+    assert para.findTerms("sysprop", {}, True) == []
+    assert len(para.findTerms("sysprop", {"type": "sysprop"}, True)) >= 2
+    assert para.findWildcard("sysprop", None, None) == []
+    assert para.findWildcard("sysprop", "", "") == []
+    assert para.findWildcard("sysprop", "name", "An*")
+    assert para.getCount(None) > 4
+    assert para.getCount("") != 0
+    assert para.getCount("test") == 0
+    assert para.getCount("sysprop") >= 3
+    assert para.getCount("sysprop", {"id": " "}) == 0
+    assert para.getCount("sysprop", {"id": "111"}) == 1
+    assert para.getCount(None, {"type": "sysprop"}) > 1
+
+
+def test_search_after_loops_to_the_end(para: Any) -> None:
+    para.createAll([ParaObject(f"p{n:02}", "paged") for n in range(22)])
+    pager = Pager(1, "_docid", False, 10)
+    sizes: list[int] = []
+    seen: list[str] = []
+    while page := para.findQuery("paged", "*", pager):
+        sizes.append(len(page))
+        seen += [obj.id for obj in page]
+        assert pager.count == 22
+    assert sizes == [10, 10, 2]
+    assert seen == [f"p{n:02}" for n in range(22)]
+
+
+def test_keys_change_and_the_old_ones_end(door: Listening) -> None:
+    root = client_of(door, "app:para", ROOT_SECRET)
+    old = root.getEntity(root.invokeGet("_setup/turning"), True)["secretKey"]
+    client = client_of(door, "app:turning", old)
+    assert client.newKeys()["secretKey"] != old
+    assert client.me()["id"] == "app:turning"
+    assert client_of(door, "app:turning", old).invokeGet("_me").status_code == 403
+
+
+def test_a_child_app_is_deleted_with_all_it_holds(door: Listening, tmp_path: Path) -> None:
+    root = client_of(door, "app:para", ROOT_SECRET)
+    secret = root.getEntity(root.invokeGet("_setup/para-test-child", {"name": "Child"}), True)["secretKey"]
+    client = client_of(door, "app:para-test-child", secret)
+    assert client.me()["name"] == "Child"
+    assert len(client.createAll([ParaObject(f"x{n}", "thingy") for n in range(5)])) == 5
+    renamed: Any = ParaObject("app:para-test-child", "app")
+    renamed.name = "Renamed"
+    assert client.update(renamed).name == "Renamed"
+    assert [app.id for app in root.list("apps", Pager(1, "_docid", False, 50)) if app.name == "Renamed"]
+    assert root.invokeDelete("apps/para-test-child").status_code == 200
+    assert client.invokeGet("_me").status_code == 404
+    assert door.run(door.backend.store.objects.count("para-test-child")) == 0
+
+
+def test_super_tokens(door: Listening, para: Any) -> None:
+    from joserfc import jwt
+    from joserfc.jwk import OctKey
+
+    now = door.backend.clock.now() // 1_000_000
+
+    def token(secret: str, claims: dict[str, Any]) -> str:
+        return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
+
+    child = door.run(door.backend.tenants.get("test"))
+    client: Any = ParaClient("app:test", "")
+    client.setEndpoint(door.url)
+    client.setAccessToken(token(child.secret, {"appid": "app:test", "iat": now, "exp": now + 600}))
+    assert client.me()["id"] == "app:test"
+    assert client.read("sysprop", "111").name == "John Doe"
+    asking = {"appid": "app:para", "iat": now, "exp": now + 10, "getCredentials": "app:test"}
+    client.setAccessToken(token(ROOT_SECRET, asking))
+    me = client.getEntity(client.invokeGet("_me"), True)
+    assert me["id"] == "app:test"
+    assert me["credentials"] == {"accessKey": "app:test", "secretKey": child.secret}
+    client.setAccessToken(token(ROOT_SECRET, {**asking, "exp": now + 600}))
+    assert client.invokeGet("_me").status_code == 401
+    client.setAccessToken(token(ROOT_SECRET, {**asking, "getCredentials": "app:nope"}))
+    assert client.me()["id"] == "app:para"
+    header = json.dumps({"alg": "none"}).encode()
+    unsigned = base64.urlsafe_b64encode(header).decode().rstrip("=") + client.getAccessToken()[20:]
+    client.setAccessToken(unsigned.rpartition(".")[0] + ".")
+    assert client.invokeGet("_me").status_code == 401
