@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 from statistics import fmean, median
 
@@ -44,7 +45,7 @@ def main() -> None:
         run = Run(folder, only, conns, given.seconds, stack)
         try:
             run.all()
-        except (Lost, RuntimeError) as error:
+        except (Lost, RuntimeError, OSError, HTTPException) as error:
             failed = f"bench: FAILED: {error}"
         else:
             failed = ""
@@ -179,7 +180,7 @@ def _first_answer(start: Callable[[], None] | None, server: Server, began: float
     began = time.monotonic() if began is None else began
     if start is not None:
         start()
-    Api(server.http).get("/v1/")
+    Api(server.http, server.root).get("/v1/_me")
     return time.monotonic() - began
 
 

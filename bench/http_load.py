@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from support.sign import Signer
 
 SCRIPT = Path(__file__).with_name("replay.lua")
 SAMPLE_EVERY = 50
+IDLE_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,14 @@ def replay(
 
 
 class Api:
-    """Calls one listener as one app, over one connection that is made anew when it breaks."""
+    """Calls one listener as one app, over one connection; a new one after a pause, as servers close idle ones."""
 
     def __init__(self, base: str, signer: Signer | None = None) -> None:
         self.base = base
         self.signer = signer
-        self._connection: http.client.HTTPConnection | None = None
+        parts = urlsplit(base)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        self._used = 0.0
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
@@ -102,17 +106,12 @@ class Api:
             sent |= self.signer.headers(method, self.base + path, data)
         if data:
             sent["Content-Type"] = "application/json"
-        if self._connection is None:
-            parts = urlsplit(self.base)
-            self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        try:
-            self._connection.request(method, path, data or None, sent)
-            answer = self._connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException):
+        if time.monotonic() - self._used > IDLE_SECONDS:
             self._connection.close()
-            self._connection = None
-            raise
+        self._connection.request(method, path, data or None, sent)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        self._used = time.monotonic()
         try:
             return answer.status, json.loads(text)
         except ValueError:

@@ -3,10 +3,11 @@
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from paraclient import Pager, ParaClient, ParaObject
 
 from support.backend import ROOT_SECRET
@@ -202,7 +203,7 @@ def test_keys_change_and_the_old_ones_end(door: Listening) -> None:
     assert client_of(door, "app:turning", old).invokeGet("_me").status_code == 403
 
 
-def test_a_child_app_is_deleted_with_all_it_holds(door: Listening, tmp_path: Path) -> None:
+def test_a_child_app_is_deleted_with_all_it_holds(door: Listening) -> None:
     root = client_of(door, "app:para", ROOT_SECRET)
     secret = root.getEntity(root.invokeGet("_setup/para-test-child", {"name": "Child"}), True)["secretKey"]
     client = client_of(door, "app:para-test-child", secret)
@@ -218,8 +219,6 @@ def test_a_child_app_is_deleted_with_all_it_holds(door: Listening, tmp_path: Pat
 
 
 def test_super_tokens(door: Listening, para: Any) -> None:
-    from joserfc import jwt
-    from joserfc.jwk import OctKey
 
     now = door.backend.clock.now() // 1_000_000
 

@@ -421,6 +421,7 @@ def test_the_first_setup_shows_roots_keys_on_loopback_only(tmp_path_factory: pyt
     with listening(data, objects.app, host="0.0.0.0", root_secret_override="") as elsewhere:
         assert requests.get(elsewhere.url + "/v1/_setup", timeout=5).json() == done
     with listening(data, objects.app, root_secret_override="") as opened:
+        assert requests.head(opened.url + "/v1/_setup", timeout=5).status_code == 405
         keys = requests.get(opened.url + "/v1/_setup", timeout=5).json()
         assert keys["info"] == "Save the secret key! It is showed only once!"
         assert requests.get(opened.url + "/v1/_setup", timeout=5).json() == done

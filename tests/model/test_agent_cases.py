@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from support.agent_cases import BASE, CASES, Case, same
 from support.environment import NOON
 from thingstead.model.agent import mapping, payload, schema

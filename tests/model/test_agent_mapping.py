@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from support.environment import NOON
 from thingstead.model.agent import mapping
 from thingstead.model.errors import InvalidInput, NotSupported

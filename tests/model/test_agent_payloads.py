@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from thingstead.model.agent import payload, ultralight
 from thingstead.model.errors import InvalidInput, MalformedBody, NotSupported, TooLarge
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from thingstead.model.agent import schema
 from thingstead.model.errors import ConstraintViolation, InvalidInput
 

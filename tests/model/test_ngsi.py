@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from thingstead.model import ngsi
 from thingstead.model.errors import InvalidInput
 from thingstead.model.ngsi import Shown
@@ -144,14 +145,27 @@ def test_entity_write_and_what_stays() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        None, [], {}, {"type": "T"}, {"id": 5}, {"id": "a b"}, {"id": "R", "type": ""}, {"id": "R", "a b": {"value": 1}},
-        {"id": "R", "a": 5}, {"id": "R", "a": {"value": 1, "x": 2}}, {"id": "R", "a": {"value": "<x>"}},
-        {"id": "R", "a": {"value": {"k": ["=", 1]}}}, {"id": "R", "a": {"value": {"k;": 1}}}, {"id": "R", "a": {"type": 5}},
-        {"id": "R", "a": {"metadata": []}}, {"id": "R", "a": {"metadata": {"m": 5}}}, {"id": "R", "a": {"metadata": {"m": {"x": 5}}}},
+        None,
+        [],
+        {},
+        {"type": "T"},
+        {"id": 5},
+        {"id": "a b"},
+        {"id": "R", "type": ""},
+        {"id": "R", "a b": {"value": 1}},
+        {"id": "R", "a": 5},
+        {"id": "R", "a": {"value": 1, "x": 2}},
+        {"id": "R", "a": {"value": "<x>"}},
+        {"id": "R", "a": {"value": {"k": ["=", 1]}}},
+        {"id": "R", "a": {"value": {"k;": 1}}},
+        {"id": "R", "a": {"type": 5}},
+        {"id": "R", "a": {"metadata": []}},
+        {"id": "R", "a": {"metadata": {"m": 5}}},
+        {"id": "R", "a": {"metadata": {"m": {"x": 5}}}},
         {"id": "R", "a": {"metadata": {"m m": {"value": 5}}}},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_entities_that_are_refused(body: Any) -> None:
     with pytest.raises(InvalidInput):
         ngsi.entity_write(body, key_values=False)

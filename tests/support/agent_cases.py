@@ -1,4 +1,4 @@
-"""Functional cases of agent.md 19 that need no expressions, as data: what a group has, what comes in, what the entity says.
+"""Functional cases of agent.md 19 that need no expressions, as data: group, what comes in, what the entity says.
 
 `NOW` stands for any ISO 8601 date. Every case runs twice: through the pure mapping, and through the servers.
 """

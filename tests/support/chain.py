@@ -12,6 +12,7 @@ from support.backend import ROOT_SECRET
 from support.listening import Listening, listening
 from thingstead.core.backend import Backend
 from thingstead.doors import hypermedia
+from thingstead.ports.environment import Clock
 
 ROOT = ("app:para", ROOT_SECRET)
 SECONDS = 30
@@ -85,7 +86,7 @@ def id_of(document: Any) -> str:
 
 
 @contextmanager
-def chain(directory: Path, **settings: object) -> Generator[Chain]:
+def chain(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Generator[Chain]:
     """A fresh backend with this door alone."""
     doors: list[hypermedia.Door] = []
 
@@ -93,5 +94,5 @@ def chain(directory: Path, **settings: object) -> Generator[Chain]:
         doors.append(hypermedia.app(backend))
         return doors[0]
 
-    with listening(directory, made, **settings) as server:
+    with listening(directory, made, clock=clock, **settings) as server:
         yield Chain(server, doors[0])

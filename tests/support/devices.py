@@ -45,6 +45,7 @@ class Site:
         self.door = door
         self.tls = tls
         self.plain = plain
+        self.keys = (inner.root.access_key, inner.root.secret)
 
     def call(
         self, method: str, path: str, body: Json = None, *, auth: tuple[str, str] | bool | None = True, **more: Any
@@ -60,7 +61,7 @@ class Site:
 
     def thing(self, **body: Json) -> dict[str, Any]:
         """A new thing of the root app, made at `/v1` with credentials."""
-        answer = self.call("POST", "/v1/things", {"name": "greenhouse", **body})
+        answer = self.call("POST", "/v1/things", {"name": "greenhouse", **body}, auth=self.keys)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
@@ -153,7 +154,7 @@ class Device:
         if details is not None or ca is not None:
             client.tls_set_context(_context(details, ca))
         client.on_connect = lambda _c, _u, _f, reason, _p: self._connected.put(reason.value)
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._gone.put(reason.value)
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._lost(reason.value)
         client.on_subscribe = lambda _c, _u, _m, reasons, _p: self._granted.put(reasons[0].value)
         client.on_publish = lambda _c, _u, _m, reason, _p: self._acknowledged.put(reason.value)
         client.on_message = lambda _c, _u, message: self.received.put((message.topic, _parsed(message.payload)))
@@ -167,6 +168,10 @@ class Device:
         if code:
             client.loop_stop()
             raise Refused(code)
+
+    def _lost(self, code: int) -> None:
+        self._gone.put(code)
+        self._connected.put(code or 0x80)  # for whom it ends before it began
 
     def subscribe(self, *filters: str) -> None:
         """Raises Refused."""

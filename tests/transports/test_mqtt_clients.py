@@ -28,8 +28,8 @@ from starlette.routing import WebSocketRoute
 from support.aio import run
 from thingstead.transports.mqtt.codec import encode
 from thingstead.transports.mqtt.contract import ConnectRequest, Grant, Limits
-from thingstead.transports.mqtt.listeners import WebSocketApp
 from thingstead.transports.mqtt.packets import Publish
+from thingstead.transports.mqtt.websocket import websocket_app
 from transports.mqtt_harness import Desk, MemorySessionStore, Served, open_door, served, until
 
 LEVELS = {4: paho.MQTTv311, 5: paho.MQTTv5}
@@ -159,7 +159,7 @@ def paho_client(level: int, client_id: str = "c", **options: Any) -> Iterator[Pa
 @asynccontextmanager
 async def websocket_port(site: Served) -> AsyncIterator[int]:
     """The broker's ASGI application in a real HTTP server."""
-    app = Starlette(routes=[WebSocketRoute("/mqtt", WebSocketApp(site.broker, loopback_bound=True))])
+    app = Starlette(routes=[WebSocketRoute("/mqtt", websocket_app(site.broker, loopback_bound=True))])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="websockets-sansio", log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -46,7 +46,8 @@ class Target(msgspec.Struct):
     app: str
     thing: str  # "": a device that its first good measure will make
     mapping: mapping.Mapping
-    protocol: str | None  # what group or device state
+    protocol: str | None  # what the group states
+    own_protocol: str | None  # what the device states
     group: _Checked | None
 
 
@@ -167,7 +168,7 @@ class Measures:
             raise NotFound(f"No device was found with id:{source.device_id} and {place}", field="device")
         device = Device(group.app, "", group.service, group.path, source.device_id, source.apikey, "", "", {})
         prepared = self._agents.mapping(device, group)
-        return Target(group.app, "", prepared, _protocol(device, group), self._checked(group))
+        return Target(group.app, "", prepared, _protocol(group.config), None, self._checked(group))
 
     async def _make(self, source: Source, target: Target, transport: str, protocol: str) -> Target:
         assert target.group is not None
@@ -177,9 +178,14 @@ class Measures:
         return self._remember(source, device, group, epoch)
 
     def _remember(self, source: Source, device: Device, group: Group | None, epoch: int) -> Target:
-        checked = self._checked(group) if group is not None else None
-        prepared = self._agents.mapping(device, group)
-        target = Target(device.app, device.thing, prepared, _protocol(device, group), checked)
+        target = Target(
+            app=device.app,
+            thing=device.thing,
+            mapping=self._agents.mapping(device, group),
+            protocol=_protocol(group.config) if group is not None else None,
+            own_protocol=_protocol(device.config),
+            group=self._checked(group) if group is not None else None,
+        )
         if epoch == self._epoch:
             place = (source.apikey, source.device_id)
             self._targets[place] = {**(self._targets.get(place) or {}), source.resource: target}
@@ -219,8 +225,8 @@ class Measures:
         self._targets.pop((apikey, device_id), None)
 
 
-def _protocol(device: Device, group: Group | None) -> str | None:
-    stated = mapping.setting(device.config, group.config if group is not None else None, "protocol")
+def _protocol(config: JsonObject) -> str | None:
+    stated = config.get("protocol")
     return stated.lower() if isinstance(stated, str) else None
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 SCHEME: Final = "AWS4-HMAC-SHA256"
 _SCOPE: Final = "us-east-1/para/aws4_request"
-_PART = re.compile(r"\s*([A-Za-z]+)=([^,\s]*)\s*")
+_PART = re.compile(r"([A-Za-z]+)=([^,\s]*)")
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9\-_.~/]*")
 _ENDS_IN_PORT = re.compile(r":(80|443)$")
@@ -38,15 +38,11 @@ def parse_authorization(text: str) -> Authorization | None:
     """The parts of the header's value, by name in any order; None if one is missing."""
     if not text.startswith(SCHEME):
         return None
-    parts: dict[str, str] = {}
-    for part in text[len(SCHEME) :].split(","):
-        match = _PART.fullmatch(part)
-        if match:
-            parts[match[1].lower()] = match[2]
-    access_key, _, scope = parts.get("credential", "").partition("/")
+    parts: dict[str, str] = dict(_PART.findall(text))
+    access_key, _, scope = parts.get("Credential", "").partition("/")
     date, _, rest = scope.partition("/")
-    names = parts.get("signedheaders", "")
-    signature = parts.get("signature", "")
+    names = parts.get("SignedHeaders", "")
+    signature = parts.get("Signature", "")
     if not (access_key and date and names and signature):
         return None
     return Authorization(access_key, date, rest, tuple(names.split(";")), signature)

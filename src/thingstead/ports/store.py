@@ -34,7 +34,7 @@ class StoredObject(msgspec.Struct, frozen=True, gc=False):
     app: str
     id: str
     type: str
-    docid: int  # creation order within the app, kept by updates; the search-after cursor (objects.md 6.7)
+    docid: int  # creation order within the app, unique there, kept by updates; the search-after cursor (objects.md 6.7)
     rev: int  # internal revision: 1 at creation, +1 at each write of the row
     public: bytes  # the canonical JSON that answers are spliced from
     private: bytes | None  # secrets and what must never be serialised
@@ -46,13 +46,13 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     app: str
     id: str
     type: str
-    docid: int  # used when the row is new; an existing row keeps its own
+    docid: int  # positive; used when the row is new; an existing row keeps its own
     public: bytes
     private: bytes | None = None
     parent: str | None = None  # parentid, for `scan(parent=...)`
     expect: int | None = None  # None: whatever is there; 0: must not exist; n: must have rev n
     keys: tuple[Key, ...] | None = None  # the whole set of keys from now on; None keeps the present set
-    stored: bool = True  # False: only a journal line that carries the bytes (objects.md 4)
+    stored: bool = True  # False: only a journal line that carries the bytes (objects.md 4); a row stays as it is
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
@@ -69,9 +69,9 @@ Change = Put | Remove
 class Changed(NamedTuple):
     """A change that was stored."""
 
-    rev: int  # the row's new rev; 0 when nothing was there to delete
-    seq: int  # its journal line; 0 when nothing was written
-    docid: int
+    rev: int  # the row's new rev, counted once more by a delete; 0 when there is and was no row
+    seq: int  # its journal line; 0 when nothing was written, and for shadows
+    docid: int  # of a shadow: its position
     created: bool
 
 
@@ -111,7 +111,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One value of one series. Key is (series, time); the later write replaces the earlier (doors.md 12).
 
     Numbers fill `value`; booleans fill both (`1.0`, "true"); everything else fills `text` with its JSON (doors.md 10).
-    Both empty: the leaf was removed at that moment; a log row that no history read shows.
+    Both empty: the leaf was removed at that moment; a log row that replaces nothing and that no history read shows.
     """
 
     series: int  # 63-bit number that core gave to the sensor
@@ -136,7 +136,10 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct):
-    """What one caller wants written in one transaction."""
+    """What one caller wants written in one transaction.
+
+    Readings, items and desired lines are never refused by themselves, only with the whole of a `together` batch.
+    """
 
     changes: Sequence[Change] = ()
     shadows: Sequence[ShadowPut] = ()
@@ -234,7 +237,11 @@ class ReadingReads(Protocol):
         ...
 
     async def log(self, after: int, limit: int) -> list[LogRow]:
-        """Head rows with seq > after, in order, removed leaves included: what followers of reports read."""
+        """Head rows with seq > after, in order, removed leaves included: what followers of reports read.
+
+        Sequences have no holes: a first row above `after + 1`, or none while `head()` is above `after`, is a gap: rows
+        that went over the cap.
+        """
         ...
 
     async def head(self) -> int:
@@ -294,17 +301,29 @@ class Store(Protocol):
     def items(self) -> ItemReads: ...
 
     async def commit(self, batch: Batch) -> Committed:
-        """Write a batch; returns once it is durable. Raises StoreFailed."""
+        """Write a batch; returns once it is durable. A caller that is cancelled meanwhile may still have written.
+
+        Raises StoreFailed if the disk or the commit failed, or the store is closed; InvalidInput if a value cannot be
+        stored (a number over 63 bits, text that is not Unicode, a key of another app). Nothing is stored then.
+        """
         ...
 
     async def passed(self, follower: str, seq: int, *, log: Literal["journal", "head"] = "journal") -> None:
-        """A follower has durably dealt with all lines up to `seq`; lines that all have passed may be trimmed."""
+        """A follower has durably dealt with all lines up to `seq`; lines that all have passed may be trimmed.
+
+        The first call registers it (with 0, or where it starts), and a lower `seq` than before takes it back: what is
+        still there then waits for it, up to the engine's cap. A journal that nobody follows is kept up to the cap; head
+        rows that nobody follows go when they are merged. Raises StoreFailed.
+        """
         ...
 
     async def merge(self, limit: int | None = None) -> int:
-        """Move head rows (oldest first, at most `limit`) into the history file; returns how many. Also by itself."""
+        """Move head rows, oldest first, into history: at most `limit`, or all that were there at the call.
+
+        Returns how many rows it dealt with, removed leaves included. Also runs by itself. Raises StoreFailed.
+        """
         ...
 
     async def close(self) -> None:
-        """Finish what is pending and release everything."""
+        """Finish what is pending and release everything; a later commit raises StoreFailed. May be called again."""
         ...

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import cyclopts
 import msgspec
@@ -16,6 +16,11 @@ from cyclopts import Parameter
 
 from thingstead import __version__
 from thingstead.model.errors import ThingsteadError
+
+if TYPE_CHECKING:
+    from thingstead.server.running import Addresses, Running
+
+    Beside: TypeAlias = Callable[[Running, Callable[[str], None]], Awaitable[None]]
 
 app = cyclopts.App(name="thingstead", help="An IoT backend in one process.", version=__version__)
 
@@ -111,10 +116,9 @@ def settings() -> None:
         print(f"{key.name} = {msgspec.json.encode(key.default).decode()}  # {key.about}")
 
 
-Beside = Callable[["object", Callable[[str], None]], Awaitable[None]]
-
-
-def _run(directory: Path, sets: list[str], addresses: "object", *, json: bool, beside: "Beside | None" = None) -> None:
+def _run(
+    directory: Path, sets: list[str], addresses: "Addresses", *, json: bool, beside: "Beside | None" = None
+) -> None:
     try:
         gc.freeze()
         uvloop.run(_serve(directory, sets, addresses, json=json, beside=beside))
@@ -130,12 +134,13 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _serve(directory: Path, sets: list[str], addresses: "object", *, json: bool, beside: "Beside | None") -> None:
+async def _serve(
+    directory: Path, sets: list[str], addresses: "Addresses", *, json: bool, beside: "Beside | None"
+) -> None:
     from thingstead.server.data import DataDirectory
-    from thingstead.server.running import Addresses, start
+    from thingstead.server.running import start
     from thingstead.server.settings import load
 
-    assert isinstance(addresses, Addresses)
     sys.setswitchinterval(SWITCH_INTERVAL)
     values, warnings = load(sets, directory)
     for warning in warnings:
@@ -151,7 +156,7 @@ async def _serve(directory: Path, sets: list[str], addresses: "object", *, json:
         if json:
             print(msgspec.json.encode(running.ready).decode(), flush=True)
         elif beside is None:
-            _tell(f"thingstead {__version__} is ready, data in {directory.resolve()}")
+            _tell(f"thingstead {__version__} is ready, data in {directory}")
             for name in ("http", "mqtts", "mqtt", "agent", "south", "context"):
                 _tell(f"  {name:8}{getattr(running.ready, name)}")
         if beside is None:

@@ -1,12 +1,8 @@
-"""The main port: which door answers which path (doors.md 30). The rest of the paths is hypermedia's, its 404s included."""
+"""The main port: which door answers which path (doors.md 30). Whatever is not named is hypermedia's, 404s included."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
-
-NAMED: Final = ("v1", "jwt_auth", "kits", "mqtt", "$iothub", "things", "api")
-"""First path segments that belong to one door; `/chain/{app}/` and everything else are hypermedia's."""
 
 
 def main_port(doors: Mapping[str, AsgiApp], rest: AsgiApp) -> AsgiApp:

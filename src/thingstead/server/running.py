@@ -14,11 +14,14 @@ from thingstead.server.compose import Built, build
 from thingstead.server.data import DataDirectory
 from thingstead.server.environment import SystemEntropy
 from thingstead.server.main_port import main_port
+from thingstead.server.ops import ops
 from thingstead.server.sessions import StoredSessions
+from thingstead.transports.http import AsgiApp
 from thingstead.transports.http.serving import HttpListener, is_loopback
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Limits
-from thingstead.transports.mqtt.listeners import serve_tcp, websocket_app
+from thingstead.transports.mqtt.listeners import serve_tcp
+from thingstead.transports.mqtt.websocket import websocket_app
 
 RENEW_SECONDS = 24 * 3600  # how often the age of the server's certificate is looked at
 
@@ -52,10 +55,18 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 class Running:
     """Everything that is open while the server runs. Made by `start`."""
 
-    def __init__(self, built: Built, data: DataDirectory, broker: Broker, listeners: list[HttpListener]) -> None:
+    def __init__(
+        self,
+        built: Built,
+        data: DataDirectory,
+        broker: Broker,
+        streams: hypermedia.Door,
+        listeners: list[HttpListener],
+    ) -> None:
         self.built = built
         self._data = data
         self._broker = broker
+        self._streams = streams
         self._listeners = listeners
         self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="renew certificate")
         self.ready: Ready | None = None
@@ -74,6 +85,7 @@ class Running:
         """Stop taking work, finish what was taken, make it durable, release everything."""
         self._renewing.cancel()
         await self._broker.close()
+        await self._streams.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         await self.built.close()
         self._data.close()
@@ -109,24 +121,34 @@ async def start(
     shadows = things.Door(backend, broker)
     for pattern, handler in (*shadows.topics(), *agent.topics(backend)):
         broker.route(pattern, handler)
-    backend.things.on_revoked(lambda app, thing: things.close_sessions(broker, app, thing))
-    built.app_kind.disabled = lambda app: things.close_sessions(broker, app, None)
+
+    def end_sessions(app: str, thing: str | None = None) -> None:
+        things.close_sessions(broker, app, thing)
+
+    backend.things.on_revoked(end_sessions)
+    built.app_kind.disabled = end_sessions
     await broker.start()
     loopback = is_loopback(addresses.host)
     web_socket = websocket_app(broker, loopback_bound=loopback)
-    doors = {
-        "v1": objects.app(backend, shadows.resources()),
+    v1, streams, named = (
+        objects.app(backend, shadows.resources()),
+        hypermedia.app(backend),
+        ops(backend, broker.current_stats),
+    )
+    doors: dict[str, AsgiApp] = {
+        "v1": v1,
+        "jwt_auth": v1,
         "kits": kits.app(backend),
         "things": shadows.app(),
         "api": shadows.app(),
         "mqtt": web_socket,
         "$iothub": web_socket,
+        **dict.fromkeys(("health", "metrics", "console", "docs", "signin", "signout", "403"), named),
     }
-    doors["jwt_auth"] = doors["v1"]
     listeners: list[HttpListener] = []
     try:
         for app, port in (
-            (main_port(doors, hypermedia.app(backend)), addresses.port),
+            (main_port(doors, streams), addresses.port),
             (agent.north(backend), addresses.agent_port),
             (agent.south(backend), addresses.south_port),
             (context.app(backend), addresses.context_port),
@@ -145,7 +167,7 @@ async def start(
         await asyncio.gather(*(listener.close() for listener in listeners))
         await built.close()
         raise
-    running = Running(built, data, broker, listeners)
+    running = Running(built, data, broker, streams, listeners)
     host = main.url.removeprefix("http://").rpartition(":")[0]
     running.ready = Ready(
         pid=pid,

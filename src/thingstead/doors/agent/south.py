@@ -101,7 +101,7 @@ class _South:
 
 
 def protocol_of(named: str | None, text: bytes | str, stated: str = "") -> str:
-    """The protocol of a path or topic that does not name one: the group's or device's, else as the payload looks."""
+    """The protocol of a path or topic that does not name one: as stated, else as the payload looks."""
     if named is not None and "json" in named:
         return "json"
     if named is not None and "ul" in named:

@@ -94,7 +94,7 @@ class _Taker:
         owners: list[Inbound] = []
         for message, topic, target in known:
             try:
-                found = self._measures.reports(target, _parsed(topic, message.payload, target.protocol))
+                found = self._measures.reports(target, _parsed(topic, message.payload, _stated(target)))
             except (ThingsteadError, Refusal) as error:
                 self._drop(message, error)
                 continue
@@ -155,7 +155,7 @@ class _Taker:
 
     async def _take(self, message: Inbound) -> None:
         topic = Topic(message.levels)
-        named = None if topic.protocol is not None else (await self._measures.target(topic.source)).protocol
+        named = None if topic.protocol is not None else _stated(await self._measures.target(topic.source))
         found = _parsed(topic, message.payload, named)
         protocol = topic.protocol or protocol_of(named, message.payload)
         await self._measures.take(topic.source, found, transport="MQTT", protocol=PROTOCOLS[protocol])
@@ -164,6 +164,10 @@ class _Taker:
         self.dropped += 1
         if self.dropped <= _LOGGED or self.dropped % _LOGGED == 0:
             _log.warning("measure dropped", topic=message.topic, reason=error.message, dropped=self.dropped)
+
+
+def _stated(target: Target) -> str | None:
+    return target.protocol or target.own_protocol
 
 
 def _parsed(topic: Topic, raw: bytes, named: str | None) -> list[JsonObject]:

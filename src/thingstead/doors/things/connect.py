@@ -8,7 +8,7 @@ import hashlib
 
 from thingstead.core.backend import Backend
 from thingstead.model.errors import Forbidden, NotFound, Unauthenticated
-from thingstead.model.grants import RESERVED_KEYS, Rights, agent_rights, cloud_id, device_rights, is_level
+from thingstead.model.grants import RESERVED_KEYS, Rights, agent_rights, cloud_id, device_rights, either, is_level
 from thingstead.model.principals import Principal
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Authenticate, ConnectRequest, Grant
@@ -52,7 +52,7 @@ async def _certificate(backend: Backend, request: ConnectRequest, fingerprint: s
     name = cloud_id(principal.app, principal.id)
     if request.client_id not in ("", name):
         raise ConnectRefused(Reason.CLIENT_ID_NOT_VALID, "the client id must be the thing's name, or empty")
-    return _thing(request.client_id, principal)
+    return await _thing(backend, request.client_id, principal)
 
 
 async def _secret(backend: Backend, request: ConnectRequest, username: str, password: bytes) -> Grant:
@@ -60,7 +60,8 @@ async def _secret(backend: Backend, request: ConnectRequest, username: str, pass
         text = password.decode()
     except UnicodeDecodeError:
         raise ConnectRefused(Reason.BAD_CREDENTIALS) from None
-    return _thing(request.client_id, await _device(backend, username=username, password=text))
+    principal = await _device(backend, username=username, password=text)
+    return await _thing(backend, request.client_id, principal)
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
@@ -82,9 +83,18 @@ async def _device(
         raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
 
 
-def _thing(client_id: str, principal: Principal) -> Grant:
+async def _thing(backend: Backend, client_id: str, principal: Principal) -> Grant:
+    """A thing reaches its own topics, and the agent's as the device that it is there."""
     name = cloud_id(principal.app, principal.id)
-    return _grant(client_id, principal, f"thing:{name}", device_rights(name))
+    rights = device_rights(name)
+    device = await backend.agents.device_of(principal.app, principal.id)
+    if device is not None:
+        apikey = device.apikey
+        if not apikey:
+            group = await backend.agents.group_of(device.app, device.path, "", device.type)
+            apikey = group.apikey if group is not None else ""
+        rights = either(rights, agent_rights(apikey, device.device_id))
+    return _grant(client_id, principal, f"thing:{name}", rights)
 
 
 def _grant(client_id: str, principal: Principal | None, owner: str, rights: Rights) -> Grant:

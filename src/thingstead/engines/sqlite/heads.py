@@ -88,8 +88,6 @@ class Heads:
         """Close the oldest generation, cut to `limit` rows; returns its last sequence, 0 without rows."""
         if not self:
             return 0
-        while not self._generations[0].log:
-            self._generations.popleft()
         old = self._generations[0]
         if limit is not None and limit < len(old.log):
             self._generations.popleft()

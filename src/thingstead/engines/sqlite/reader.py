@@ -61,9 +61,12 @@ class Reader:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-read")
         self._local = threading.local()
         self._opened: list[Pair] = []
+        self._closed = False
 
     async def offload(self, read: Callable[[Pair], T]) -> T:
         """Run a long read in a thread, on a pair of connections of that thread."""
+        if self._closed:
+            raise StoreFailed("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._in_thread, read)
 
     def _in_thread(self, read: Callable[[Pair], T]) -> T:
@@ -75,6 +78,7 @@ class Reader:
 
     async def close(self) -> None:
         """Wait for running reads, then close everything."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
         for pair in [self.pair, *self._opened]:
             pair.close()

@@ -161,15 +161,17 @@ class SqliteStore:
             self._merge_soon()
 
     async def merge(self, limit: int | None = None) -> int:
-        """See the port. Without `limit`: every row that was there at the call."""
-        start = self._logs.mark
-        end = self._logs.head_last if limit is None else start + limit
+        """See the port. Without `limit`, rows that are written meanwhile may be merged too."""
+        end = self._logs.head_last
         async with self._merge_lock:
-            while self._logs.mark < end and await self._merge_round(end - self._logs.mark):
+            start = self._logs.mark
+            if limit is not None:
+                end = min(end, start + limit)
+            while self._logs.mark < end and await self._merge_round(limit and end - self._logs.mark):
                 pass
-        return max(0, self._logs.mark - start)
+            return self._logs.mark - start
 
-    async def _merge_round(self, limit: int) -> bool:
+    async def _merge_round(self, limit: int | None) -> bool:
         """Merge one generation, at most `limit` rows of it; False if that moved nothing."""
         target = self._heads.take(limit)
         if self._closed or target <= self._logs.mark:

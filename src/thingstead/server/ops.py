@@ -1,0 +1,67 @@
+"""`/health` and `/metrics` on the main port, and paths that are named but have nothing behind them yet (doors.md 30).
+
+Metrics are Prometheus text, for a listener bound to loopback or the root app (HTTP Basic or a super token).
+"""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from thingstead.core.backend import Backend
+from thingstead.model.errors import ThingsteadError
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, send_answer
+from thingstead.transports.mqtt.contract import Stats
+
+
+class _Mqtt(Collector):
+    """Counters of the MQTT transport."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """What is there now, and what has happened since the start."""
+        stats = self._stats()
+        for name in ("connections", "sessions", "subscriptions", "retained"):
+            yield GaugeMetricFamily(f"thingstead_mqtt_{name}", f"MQTT {name} now", getattr(stats, name))
+        for name in ("received", "delivered", "dropped", "denied", "refused"):
+            yield CounterMetricFamily(
+                f"thingstead_mqtt_{name}", f"MQTT messages or clients {name}", getattr(stats, name)
+            )
+
+
+def ops(backend: Backend, stats: Callable[[], Stats]) -> AsgiApp:
+    """The app for `/health`, `/metrics` and named paths without anything behind them: 404."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(_Mqtt(stats))
+
+    async def allowed(scope: Scope) -> bool:
+        if bound_to_loopback(scope):
+            return True
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            return (await backend.access.principal(headers)).root
+        except ThingsteadError:
+            return False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        path: str = scope["path"].rstrip("/")
+        if path == "/health":
+            await send_answer(send, 200, b'{"message":"healthy"}')
+        elif path == "/metrics" and await allowed(scope):
+            await send_answer(send, 200, generate_latest(registry), content_type=b"text/plain; version=0.0.4")
+        elif path == "/metrics":
+            body = b'{"code":403,"message":"Metrics are for loopback or the root app."}'
+            await send_answer(send, 403, body)
+        else:
+            await send_answer(send, 404, b'{"code":404,"message":"Not Found"}')
+
+    return app
