@@ -5,6 +5,7 @@ from typing import Any
 
 from support.agent_doors import TENANT, open_doors
 from support.aio import run
+from support.backend import owner
 
 FORMS: list[tuple[str, bytes, dict[str, Any]]] = [
     ("/json/{k}/{i}/attrs", b'{"a":1}', {"a": 1}),
@@ -86,7 +87,7 @@ def test_a_deleted_device_is_made_anew(tmp_path: Path) -> None:
             topic = "/json/123456/TestDevice/attrs"
             await doors.publish((topic, b'{"a":1}'))
             (thing,) = await doors.backend.objects.list("smartgondor", type="thing")
-            await doors.backend.objects.delete("smartgondor", thing.id, doors_owner())
+            await doors.backend.objects.delete("smartgondor", thing.id, owner("smartgondor"))
             await doors.publish((topic, b'{"a":2}'), (topic, b'{"b":3}'))
             (again,) = await doors.backend.objects.list("smartgondor", type="thing")
             assert again.id != thing.id
@@ -94,12 +95,6 @@ def test_a_deleted_device_is_made_anew(tmp_path: Path) -> None:
             assert shadow.reported == {"a": 2, "b": 3}
 
     run(work())
-
-
-def doors_owner() -> Any:
-    from support.backend import owner
-
-    return owner("smartgondor")
 
 
 DROPPED: list[tuple[str, bytes]] = [

@@ -1,4 +1,4 @@
-"""Promise: whatever is sent to the north port, the answer names what is wrong, is never a 500, and nothing has changed."""
+"""Promise: whatever is sent to the north port, the answer names what is wrong, is no 500, and nothing has changed."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ TABLE: list[tuple[str, str, Any, dict[str, str], int, str, str]] = [
     ("POST", "/iot/services", b" " * 1_100_000, NEW, 413, "PAYLOAD_TOO_LARGE", ""),
     ("POST", "/iot/devices", {"devices": [{}]}, NEW, 400, "MISSING_ATTRIBUTES",
      'The request was not well formed:Missing attributes: ["device_id"] with: {}'),
-    ("POST", "/iot/devices", {"devices": [{"device_id": "x"}, {"device_id": 5}]}, NEW, 400, "WRONG_SYNTAX", "device_id"),
+    ("POST", "/iot/devices", {"devices": [{"device_id": "x"}, {"device_id": 5}]}, NEW, 400, "WRONG_SYNTAX",
+     "device_id"),
     ("POST", "/iot/devices", {"devices": [{"device_id": "x", "entity_name": "<"}]}, NEW, 400, "WRONG_SYNTAX",
      "entity_name"),
     ("POST", "/iot/devices", {"devices": [{"device_id": "TestDevice", "apikey": "123456"}]}, TENANT, 409,
@@ -79,11 +80,9 @@ def test_tenants_are_not_made_where_the_setting_forbids_it(tmp_path: Path) -> No
     async def work() -> None:
         async with open_doors(tmp_path, agent_autocreate_tenants=False) as doors:
             before = await doors.totals("new")
-            for path, body in (
-                ("/iot/services", {"services": [GROUP]}),
-                ("/iot/devices", {"devices": [{"device_id": "d"}]}),
-            ):
-                reply = await doors.call("north", "POST", path, body, NEW)
+            bodies: Any = {"services": {"services": [GROUP]}, "devices": {"devices": [{"device_id": "d"}]}}
+            for name, body in bodies.items():
+                reply = await doors.call("north", "POST", f"/iot/{name}", body, NEW)
                 assert (reply.status, reply.json["name"]) == (403, "ACCESS_FORBIDDEN")
             reply = await doors.call("context", "POST", "/v2/entities?options=upsert", {"id": "E", "type": "T"}, NEW)
             assert (reply.status, reply.json["error"]) == (403, "Forbidden")
@@ -103,7 +102,7 @@ json_values = st.recursive(
 )
 names = st.sampled_from(
     ["device_id", "apikey", "resource", "entity_type", "type", "entity_name", "attributes", "static_attributes", "lazy",
-     "commands", "timestamp", "explicitAttrs", "timezone", "payloadType", "protocol", "transport", "id", "name", "agent"]
+     "commands", "timestamp", "explicitAttrs", "timezone", "payloadType", "protocol", "transport", "id", "name"]
 )  # fmt: skip
 items = st.dictionaries(names, json_values, max_size=5)
 

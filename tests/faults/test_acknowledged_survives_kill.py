@@ -179,7 +179,7 @@ class Remover(Writer):
 
 
 class Device:
-    """A thing that reports over MQTT with QoS 1; `reports` are (number, acknowledgement) of this round."""
+    """A thing that reports over MQTT with QoS 1; `reports` are (number, packet identifier) of this round."""
 
     def __init__(self, client: Client, name: str) -> None:
         status, thing = client.call("POST", "/v1/things", {"name": name})
@@ -188,14 +188,17 @@ class Device:
         self._name: str = thing["deviceDetails"]["clientId"]
         self._secret: str = thing["deviceDetails"]["secret"]
         self.version = 0  # of the shadow, as last seen
-        self.reports: list[tuple[int, paho.MQTTMessageInfo]] = []
+        self.reports: list[tuple[int, int]] = []
+        self._told: set[int] = set()
 
     def start(self, server: Server, numbers: Numbers) -> None:
         """Connects and reports from a thread until `stop`."""
         self.reports = []
+        self._told = set()
         self._stopping = threading.Event()
         self._mqtt = paho.Client(CallbackAPIVersion.VERSION2, self._name, reconnect_on_failure=False)
         self._mqtt.username_pw_set(self._name, self._secret)
+        self._mqtt.on_publish = self._published
         self._mqtt.max_inflight_messages_set(WINDOW)
         parts = urlsplit(server.mqtt)
         self._mqtt.connect(parts.hostname or "", parts.port or 0)
@@ -203,15 +206,19 @@ class Device:
         self._thread = threading.Thread(target=self._report, args=(numbers,), daemon=True)
         self._thread.start()
 
+    def _published(self, client: paho.Client, data: object, packet: int, *rest: object) -> None:
+        """A PUBACK came."""
+        self._told.add(packet)
+
     def _report(self, numbers: Numbers) -> None:
         topic = f"$aws/things/{self._name}/shadow/update"
         while not self._stopping.is_set():
-            if len(self.reports) >= WINDOW and not self.reports[-WINDOW][1].is_published():
+            if len(self.reports) >= WINDOW and self.reports[-WINDOW][1] not in self._told:
                 self._stopping.wait(0.001)
                 continue
             number = numbers.next()
             payload = json.dumps({"state": {"reported": content(number)}})
-            self.reports.append((number, self._mqtt.publish(topic, payload, qos=1)))
+            self.reports.append((number, self._mqtt.publish(topic, payload, qos=1).mid))
 
     def stop(self) -> None:
         """After the kill: no acknowledgement is noted any more."""
@@ -222,7 +229,7 @@ class Device:
 
     @property
     def acknowledged(self) -> list[int]:
-        return [number for number, info in self.reports if info.is_published()]
+        return [number for number, packet in self.reports if packet in self._told]
 
 
 def play(server: Server, numbers: Numbers, devices: list[Device], round: int, seconds: float) -> list[Writer]:

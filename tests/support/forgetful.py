@@ -37,7 +37,8 @@ class Forgetful(apsw.VFS):
     """Registered under `name` as long as this object lives."""
 
     def __init__(self, name: str = "forgetful", *, control: Path | None = None, default: bool = False) -> None:
-        super().__init__(name, "", makedefault=default)
+        self.base = apsw.vfs_names()[0]  # by name: "" would mean this one, once it is the default
+        super().__init__(name, self.base, makedefault=default)
         self.name = name
         self.fault: Fault = ""
         self.on_sync: Callable[[str, str], None] = lambda when, path: None
@@ -58,7 +59,7 @@ class Forgetful(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         kept = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL
         if name is None or not flags[0] & kept:
-            return apsw.VFSFile("", name, flags)
+            return apsw.VFSFile(self.base, name, flags)
         return _File(self, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
@@ -83,7 +84,7 @@ class Forgetful(apsw.VFS):
 
 class _File(apsw.VFSFile):
     def __init__(self, vfs: Forgetful, name: str | apsw.URIFilename, flags: list[int]) -> None:
-        super().__init__("", name, flags)
+        super().__init__(vfs.base, name, flags)
         self._vfs = vfs
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else name
         with vfs.lock:

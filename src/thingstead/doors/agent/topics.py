@@ -49,9 +49,11 @@ class Topic:
         """Raises InvalidInput for a topic that only looks like the agent's."""
         at = 1 if levels[0] == "" else 0
         self.protocol: str | None = None
-        if levels[at] in _RESOURCES and levels[at + 2] != "attrs":
+        if levels[at] in _RESOURCES:  # which no apikey may be
             self.protocol = levels[at]
             at += 1
+        if len(levels) < at + 3 or levels[at + 2] != "attrs":
+            raise InvalidInput("the topic names no apikey or no device")
         apikey, device_id = levels[at], levels[at + 1]
         self.attribute = levels[at + 3] if len(levels) > at + 3 else None
         if not apikey or not device_id or self.attribute == "" or apikey in RESERVED_KEYS:

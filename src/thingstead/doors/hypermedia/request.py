@@ -41,7 +41,7 @@ def target(scope: Scope) -> Target:
     segments = [unquote(segment) for segment in path.removeprefix("/").split("/")]
     app: str | None = None
     prefix = ""
-    if segments[0] == "chain" and len(segments) > 1:
+    if segments[0] == "chain" and len(segments) > 1 and segments[1]:
         app = segments[1]
         prefix = f"/chain/{links.encode(app)}"
         segments = segments[2:]

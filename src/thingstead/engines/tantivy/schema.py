@@ -7,6 +7,7 @@ a schema entry. `n` holds numbers for ranges and sorting, in one 64-bit order pe
 form, to re-check and sort by.
 """
 
+from base64 import b64encode
 from functools import lru_cache
 
 import orjson
@@ -26,10 +27,11 @@ WHOLE = SEPARATOR + "W"
 """Kind: a whole raw value of a text field, if it is not also a token of itself."""
 TOKEN = SEPARATOR + "T"
 """Kind: a token of a text field."""
-EXISTS = SEPARATOR + "E"
-"""Kind, without a value: the path holds something. Also stands before each value, so that no phrase crosses two."""
+ONE_NUMBER = SEPARATOR + "N"
+"""Kind, without a value: the path holds exactly one number, which is in `n`."""
 NOT_ONE_NUMBER = SEPARATOR + "X"
-"""Kind, without a value: the path holds anything but exactly one number, so `n` does not tell all about it."""
+"""Kind, without a value: the path holds anything else. Also stands before each value, so that no phrase crosses two."""
+PRESENT = (ONE_NUMBER, NOT_ONE_NUMBER)
 
 LAT, LNG = SEPARATOR + "lat", SEPARATOR + "lng"
 
@@ -43,7 +45,7 @@ def schema() -> Schema:
         .add_integer_field("docid", indexed=True, fast=True)
         .add_text_field("t", tokenizer_name="raw", index_option="position")
         .add_json_field("n", fast=True, tokenizer_name="raw", index_option="basic")
-        .add_text_field("doc", stored=True, tokenizer_name="raw", index_option="basic")
+        .add_bytes_field("doc", stored=True)
         .build()
     )
 
@@ -74,12 +76,12 @@ def encode(document: Document) -> str:
     terms: list[str] = []
     numbers: dict[str, Json] = {}
     for path, values in flatten(document.fields).items():
-        if len(values) > 1 or isinstance(values[0], str):
-            terms.append(NOT_ONE_NUMBER + path)
+        alone = len(values) == 1 and not isinstance(values[0], (str, bool))
+        mark = (ONE_NUMBER if alone else NOT_ONE_NUMBER) + path
         keyword = is_keyword(path)
         found: list[Json] = []
         for value in values:
-            terms.append(EXISTS + path)
+            terms.append(mark)
             text = text_of(value)
             if keyword:
                 if len(text) <= MAX_WHOLE:
@@ -89,7 +91,7 @@ def encode(document: Document) -> str:
                 terms.extend([word + TOKEN + path for word in words])
                 if len(text) <= MAX_WHOLE and text not in words:
                     terms.append(text + WHOLE + path)
-            if not isinstance(value, str):
+            if not isinstance(value, (str, bool)):
                 found.append(sortable(float(value)))
             elif path == "latlng" and (place := point(text)) is not None:
                 for name, degrees in zip((LAT, LNG), place, strict=True):
@@ -102,6 +104,6 @@ def encode(document: Document) -> str:
         "docid": document.docid,
         "t": terms,  # type: ignore[dict-item]
         "n": numbers,
-        "doc": orjson.dumps(document.fields).decode(),
+        "doc": b64encode(orjson.dumps(document.fields)).decode(),
     }
     return orjson.dumps(members).decode()

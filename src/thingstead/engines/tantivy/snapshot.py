@@ -13,12 +13,12 @@ from typing import Any, TypeVar, cast
 
 import orjson
 import tantivy
-from tantivy import DocAddress, FieldType, Order, Query, Schema, Searcher
+from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import EXISTS, NOT_ONE_NUMBER, column, id_of, key
+from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, PRESENT, column, id_of, key
 from thingstead.engines.tantivy.translate import Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
-from thingstead.model.query.fields import DOCID, unsortable
+from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
 from thingstead.model.query.predicate import Subject, compile_query
 from thingstead.model.query.sort import MISSING, SortBy, SortKey, in_order, sort_keys
 from thingstead.ports.index import Hit, Hits, SearchRequest
@@ -156,7 +156,7 @@ class TantivySnapshot:
             return Hits(total, ())  # tantivy panics when asked for hits behind the last one
         total, having, hits = self._top(plan.base, member, by.desc, request.offset, request.limit)
         if having != total:
-            exists = Query.term_query(self._schema, "t", EXISTS + by.field)
+            exists = any_of([Query.term_query(self._schema, "t", kind + by.field) for kind in PRESENT])
             halves = [(all_of([plan.base, exists]), having), (all_of([plan.base], [exists]), total - having)]
             if not by.desc:
                 halves.reverse()
@@ -216,15 +216,27 @@ class TantivySnapshot:
             plan.base, max(1, self._searcher.num_docs), count=False, order_by_field="docid", order=Order.Asc
         ).hits
         kept: list[Hit] = []
+        paths = [by.field for by in request.sort]
         for docid, address in candidates:
             document = self._searcher.doc(address)
-            subject = Subject(orjson.loads(str(document.get_first("doc"))))
-            if test is None or test(subject):
-                id = id_of(str(document.get_first("key")))
-                kept.append(Hit(id, docid, sort_keys(subject.flat, docid, request.sort)))
+            fields = orjson.loads(_kept(document))
+            if test is None:
+                flat = flatten(members_at(fields, paths))
+            else:
+                subject = Subject(fields)
+                if not test(subject):
+                    continue
+                flat = subject.flat
+            id = id_of(str(document.get_first("key")))
+            kept.append(Hit(id, docid, sort_keys(flat, docid, request.sort)))
         total = len(kept)
         if request.after is not None:
             desc = bool(request.sort) and request.sort[0].desc
             kept = [hit for hit in kept if (hit.docid < request.after if desc else hit.docid > request.after)]
         ordered = in_order(kept, request.sort, lambda hit: hit.docid, lambda hit: hit.keys)
         return Hits(total, ordered[request.offset : request.offset + request.limit])
+
+
+def _kept(document: Document) -> bytes:
+    """The searchable form that was kept with a document."""
+    return bytes(cast("Sequence[int]", document.get_first("doc")))

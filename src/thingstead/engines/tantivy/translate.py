@@ -12,7 +12,7 @@ from typing import Any
 import tantivy
 from tantivy import Occur, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import EXISTS, KEYWORD, LAT, LNG, NOT_ONE_NUMBER, TOKEN, WHOLE, column, scope
+from thingstead.engines.tantivy.schema import KEYWORD, LAT, LNG, NOT_ONE_NUMBER, PRESENT, TOKEN, WHOLE, column, scope
 from thingstead.model.query import ast
 from thingstead.model.query.fields import SEPARATOR, is_keyword, number, sortable, tokens
 from thingstead.model.query.pattern import Pattern, literal
@@ -43,7 +43,7 @@ class Translation:
             case ast.Nothing():
                 return Query.empty_query()
             case ast.Exists(field):
-                return self.term(EXISTS + field)
+                return self._exists(field)
             case ast.Words(field, text, slop):
                 return self._words(field, text, slop)
             case ast.Match(field, pattern, lowered):
@@ -88,6 +88,9 @@ class Translation:
         """A range of `n`, ends included."""
         ends = " TO ".join("*" if end is None else str(end) for end in (low, high))
         return self._index.parse_query(f"n.{column(path)}:[{ends}]", [])
+
+    def _exists(self, path: str) -> Query:
+        return any_of([self.term(kind + path) for kind in PRESENT])
 
     def _terms(self, terms: Sequence[str]) -> Query:
         if len(terms) > _EXPANSIONS:
@@ -157,7 +160,7 @@ class Translation:
             )
         except ValueError:  # too large for tantivy
             self.exact = False
-            return Query.all_query() if field is None else self.term(EXISTS + field)
+            return Query.all_query() if field is None else self._exists(field)
 
     def _fuzzy(self, field: str | None, text: str, distance: int) -> Query:
         if not distance:
@@ -165,7 +168,7 @@ class Translation:
         self.exact = False
         self.heavy = True
         if len(text) > _LONG:
-            return Query.all_query() if field is None else self.term(EXISTS + field)
+            return Query.all_query() if field is None else self._exists(field)
         return self._edited(field, text, distance)
 
     def _edited(self, field: str | None, text: str, distance: int) -> Query:
@@ -192,7 +195,7 @@ class Translation:
         numeric = (query.low is None or low is not None) and (query.high is None or high is not None)
         if not numeric or self.present(NOT_ONE_NUMBER + field):
             self.exact = False
-            return self.term(EXISTS + field)
+            return self._exists(field)
         bottom = None if low is None else sortable(low) + (not query.include_low)
         top = None if high is None else sortable(high) - (not query.include_high)
         if bottom is not None and top is not None and bottom > top:
@@ -202,7 +205,7 @@ class Translation:
     def _box(self, near: ast.Near) -> Query:
         angle = near.radius / EARTH_RADIUS_KM * 1.000001 + 1e-9
         if angle >= radians(90):
-            return self.term(EXISTS + "latlng")
+            return self._exists("latlng")
         reach = degrees(angle)
         low, high = near.lat - reach, near.lat + reach
         box = [self.numbers(LAT, sortable(low), sortable(high))]

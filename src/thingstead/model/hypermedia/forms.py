@@ -205,8 +205,8 @@ class Reader(msgspec.Struct, frozen=True):
         read = _READERS[spec.kind](value)
         if read is None:
             raise _wrong(None, name, f"must be {_WORDS[spec.kind]}", "type")
-        if spec.required and read == "":
-            raise _wrong(None, name, "must not be empty", "required")
+        if spec.required and not (read.strip() if spec.kind == "text" else read != ""):
+            raise _wrong(None, name, "must not be blank", "required")
         return read
 
 

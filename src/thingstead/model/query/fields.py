@@ -34,7 +34,7 @@ SEPARATOR = "\x1f"
 """Never inside an indexed value, path or query text (it becomes U+FFFD), so engines may glue with it."""
 
 MAX_VALUES = 10_000
-"""Leaf values of one object that are indexed; further ones are not searchable."""
+"""Leaf values of one top-level member that are indexed; further ones are not searchable."""
 
 MAX_WHOLE = 8_000
 """Characters of a value up to which it is known as a whole; of longer ones only the tokens are known."""
@@ -115,13 +115,16 @@ def flatten(fields: JsonObject) -> Flat:
     """The searchable form of an object as path -> values. Nested objects join with dots; list elements stand under the
     list's own name and by position (`properties.pets.name`, `properties.pets[1].name`); null is absent."""
     flat: Flat = {}
-    left = MAX_VALUES
     for name, value in fields.items():
         if name not in NEVER_INDEXED:
-            left = _flatten((clean(name),), value, flat, left)
-            if left <= 0:
-                break
+            _flatten((clean(name),), value, flat, MAX_VALUES)
     return flat
+
+
+def members_at(fields: JsonObject, paths: Sequence[str]) -> JsonObject:
+    """The top-level members that hold these paths: enough to flatten for whoever wants only them."""
+    starts = {path: (f"{path}.", f"{path}[") for path in fields}
+    return {name: fields[name] for name, ends in starts.items() if any(p == name or p.startswith(ends) for p in paths)}
 
 
 def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
