@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,15 @@ def test_things_without_a_site_hang_under_the_default_one(api: Chain) -> None:
     nobodys = thing(api, name="a").object.id
     users = thing(api, name="b", parentid="some-user").object.id
     placed = api.device(api.site(), name="c")
+    sites = api.get("/sites/")  # from the entry point every thing can be reached
+    assert sorted(titles(sites)) == ["Default site", "Marsh"]
     default = api.get(href(api.get(f"/devices/{nobodys}"), "ch:site"))
     assert href(api.get(f"/devices/{users}"), "ch:site") == href(default)
     assert titles(api.get(href(default, "ch:devices"))) == ["a", "b"]
     assert [d["name"] for d in api.get(href(default, "ch:siteSummary"))["devices"]] == ["a", "b"]
     assert titles(api.get("/devices/")) == ["a", "b", "c"]
-    assert href(default) in [item["href"] for item in api.get("/sites/")["_links"]["items"]]
+    assert href(default) in [item["href"] for item in sites["_links"]["items"]]
+    assert api.get("/sites/") == sites
     assert href(placed, "ch:site") != href(default)
     under = api.create(api.get(href(default, "ch:devices")), {"name": "d"})
     assert href(under, "ch:site") == href(default)
@@ -112,6 +116,18 @@ def test_natural_keys_bind_forms_only(api: Chain) -> None:
     api.post(href(second, "editForm"), {"room": "1"}, 200)
     assert api.request("POST", f"/devices/create?site_id={id_of(site)}", {"name": "x", "room": "1"}).status_code == 400
     api.device(site, name="x", room="2")
+
+
+@pytest.mark.parametrize("collection", ["devices", "sensors"])
+def test_of_racing_creators_one_wins(api: Chain, collection: str) -> None:
+    site = api.site()
+    parent = site if collection == "devices" else api.device(site)
+    form = href(api.get(href(parent, f"ch:{collection}")), "createForm")
+    with ThreadPoolExecutor(8) as pool:
+        body = {"name": "x", "metric": "m", "unit": "u"}
+        answers = list(pool.map(lambda _: api.request("POST", form, body).status_code, range(16)))
+    assert sorted(answers) == [201] + [400] * 15
+    assert api.get(href(parent, f"ch:{collection}"))["totalCount"] == 1
 
 
 def test_a_name_that_another_door_changed_is_free_again(api: Chain) -> None:

@@ -201,13 +201,17 @@ def test_refused_reads(api: Chain, places: dict[str, str], where: str, status: i
     assert answer.json()["message"]
 
 
+AWS4 = "AWS4-HMAC-SHA256 Credential=app:nobody/20240501/us-east-1/para/aws4_request, SignedHeaders=host, Signature=0"
+
+
 @pytest.mark.parametrize(
-    "authorization", ["Basic", "Basic !!!", "Basic Og==", "Bearer x", "AWS4-HMAC-SHA256 Credential=", "Digest x", "x"]
+    "authorization",
+    ["Basic", "Basic !!!", "Basic Og==", "Bearer x", "AWS4-HMAC-SHA256 Credential=", AWS4, "Digest x", "x"],
 )
 def test_credentials_that_prove_nothing(api: Chain, authorization: str) -> None:
     before = api.server.totals()
     answer = api.request("POST", "/sites/create", {"name": "x"}, Authorization=authorization)
-    assert answer.status_code in (400, 401, 403), answer.text
+    assert answer.status_code == 401, answer.text
     assert answer.json()["status"] == answer.status_code
     assert api.server.totals() == before
     assert api.request("GET", "/sites/", Authorization=authorization).status_code == 200
@@ -233,17 +237,8 @@ def test_no_body_is_ever_a_500(api: Chain, places: dict[str, str], where: str, b
         assert api.server.totals() == before
 
 
-PARAMETERS = [
-    "limit",
-    "offset",
-    "timestamp__gte",
-    "timestamp__lt",
-    "timestamp__lte",
-    "aggtime",
-    "name",
-    "active",
-    "{x}",
-]
+TIMES = ["timestamp__gte", "timestamp__lt", "timestamp__lte"]
+PARAMETERS = ["limit", "offset", "aggtime", "name", "active", "{x}", *TIMES]
 LISTS = ["/sites/", "/devices/", "/sensors/", "/sensordata/", "/aggregate_data/", "/metadata/"]
 given_values = st.sampled_from(["1h", "true", "{", "%7B"])
 query_values = st.text(max_size=8) | st.integers().map(str) | st.floats().map(str) | given_values

@@ -1,4 +1,4 @@
-"""A stock AWS IoT SDK, configured with what create returned, speaks to the shadow as it would to AWS (things.md 1.2, 7)."""
+"""A stock AWS IoT SDK, configured with what create returned, speaks to the shadow as to AWS (things.md 1.2, 7)."""
 
 from collections.abc import Generator
 from concurrent.futures import Future

@@ -210,7 +210,7 @@ def test_the_wal_does_not_grow_without_end(tmp_path: Path) -> None:
             largest = max(largest, (tmp_path / "store.db-wal").stat().st_size)
         written = table(tmp_path / "store.db", "SELECT count(*) FROM objects")
         assert written == [(4_000,)]
-        assert largest < 3_000_000  # without checkpoints it is above 9 MB
+        assert largest < 3_000_000  # without checkpoints it grows past this
         await store.close()
 
     run(main())

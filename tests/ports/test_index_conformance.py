@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,40 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             await TantivyIndex.open(tmp_path / "index", "store-1")
         assert await ids(index) == ["o1"]
+        await index.close()
+
+    run(work())
+
+
+class Stumbles(TantivyIndex):
+    """Its writing fails as often as told."""
+
+    failures = 0
+
+    def _write(self, changes: Sequence[Any]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("no space left")
+        super()._write(changes)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_failed_commit_loses_nothing(tmp_path: Path, failures: int) -> None:
+    async def work() -> None:
+        index = await Stumbles.open(tmp_path / "index", "store-1")
+        index.enqueue([document(1), document(2)])
+        await index.commit()
+        index.failures = failures
+        index.enqueue([document(3), Removal("app", "o1", 4)])
+        index.enqueue([document(5)])
+        for left in range(failures - 1, 0, -1):
+            with pytest.raises(Unavailable):
+                await index.commit()
+            assert index.failures == left - 1
+            assert await index.position() == index.snapshot().seq == 2
+            assert await ids(index) == ["o1", "o2"]
+        assert await index.commit() == 5
+        assert await ids(index) == ["o2", "o3", "o5"]
         await index.close()
 
     run(work())

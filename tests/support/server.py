@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +28,12 @@ PORTS = {
 }
 
 
+def forgetful(control: Path) -> list[str]:
+    """A launcher over a VFS on which SIGKILL is a loss of power; the text of `control` is its fault, none at first."""
+    control.write_text("")
+    return ["-m", "support.forgetful", str(control)]
+
+
 class Server:
     """A running thingstead; its addresses come from the ready line."""
 
@@ -37,14 +43,24 @@ class Server:
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         ready_seconds: float = 30,
+        launcher: Sequence[str] = ("-m", "thingstead"),
     ) -> None:
-        """Starts at once; AssertionError with the end of its standard error if it is not ready in time."""
+        """Starts at once; AssertionError with the end of its standard error if it is not ready in time.
+
+        `launcher` are the interpreter's arguments before `serve`; see also `forgetful`.
+        """
         self.data = directory / "data"
         self.root = Signer("app:para", ROOT_SECRET)
         self.ready: dict[str, str] = {}
         self._settings = dict(settings or {})
-        self._environment = {**os.environ, "para_root_secret_override": ROOT_SECRET, **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "para_root_secret_override": ROOT_SECRET,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            **(environment or {}),
+        }
         self._ready_seconds = ready_seconds
+        self._launcher = list(launcher)
         self._out = directory / "server.out"
         self._err = directory / "server.err"
         self._process = self._start({})
@@ -122,7 +138,7 @@ class Server:
             print(self.log)
 
     def _start(self, addresses: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "thingstead", "serve", "--json", "--data", str(self.data)]
+        command = [sys.executable, *self._launcher, "serve", "--json", "--data", str(self.data)]
         for name, option in PORTS.items():
             command += [option, addresses.get(name, ":0").rpartition(":")[2]]
         for name, value in self._settings.items():

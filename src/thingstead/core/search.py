@@ -142,6 +142,8 @@ class Search:
         self._closed = False
         self.recovered = 0
         """Journal lines replayed at start."""
+        self.flushes = 0
+        """Commits so far."""
 
     # --- writes
 
@@ -166,6 +168,7 @@ class Search:
     async def flush(self) -> int:
         """Make all that was written visible in the index and durable; its position. Raises Unavailable."""
         position = await self._index.commit(self._seen)
+        self.flushes += 1
         self._prune(self._index.snapshot().seq)
         if self._passed is not None:
             await self._passed(position)

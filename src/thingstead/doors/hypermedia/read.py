@@ -89,6 +89,16 @@ class Reader:
 
     # --- sites and devices
 
+    async def sites(self) -> list[Object]:
+        """All sites, in creation order; the default one is among them as soon as a thing hangs under no other."""
+        sites = await self.all("site")
+        if await self.default_site_id() is None:
+            count = self._backend.objects.count
+            under = [await count(self.app, type="thing", parent=site.id) for site in sites]
+            if await count(self.app, type="thing") > sum(under):
+                sites.append(await self._backend.things.default_site(self.app))
+        return sites
+
     async def sites_of(self, things: Sequence[Object]) -> dict[str, Object]:
         """thing id -> the site it appears under."""
         sites = await self._get("site", [thing.parentid for thing in things if thing.parentid])

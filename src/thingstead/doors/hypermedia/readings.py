@@ -1,5 +1,6 @@
 """Readings of one sensor: pages, windows, aggregates, and posting (hypermedia.md 8, 9; doors.md 4, 5, 11-13)."""
 
+import asyncio
 from collections.abc import Sequence
 
 from thingstead.core.backend import Backend
@@ -20,6 +21,7 @@ from thingstead.model.values import Json, JsonObject, dump
 SENSOR = ("sensor_id", "sensor")
 BOUNDS = ("timestamp__gte", "timestamp__lt")
 _CHUNK = 50_000
+_LARGE = 5_000  # points that are too many to print in the event loop
 _EXACT = 2**53
 
 
@@ -103,7 +105,10 @@ async def history(backend: Backend, reader: Reader, base: Base, query: Pairs) ->
                 f"{total} readings are more than {most}: narrow the window, or use ch:aggregateData",
                 field="timestamp__gte",
             )
-        return documents.data(base, id, extra, total, await series.window(within), at=None, within=within)
+        rows = await series.window(within)
+        if len(rows) > _LARGE:
+            return await asyncio.to_thread(documents.data, base, id, extra, total, rows, at=None, within=within)
+        return documents.data(base, id, extra, total, rows, at=None, within=within)
     page = pages.data_page(limit, offset, total)
     if page.limit > most:
         page = pages.data_page(str(most), offset, total)

@@ -17,6 +17,7 @@ from thingstead.doors.hypermedia.read import Reader, site_view
 from thingstead.doors.hypermedia.request import Bases, Target, headers_of, target
 from thingstead.doors.hypermedia.write import Writer, kind_name
 from thingstead.model.errors import (
+    AppNotFound,
     Forbidden,
     InvalidInput,
     MethodNotAllowed,
@@ -85,7 +86,6 @@ class Answer(msgspec.Struct, frozen=True):
     document: object
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
-    form: bool = False
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -121,7 +121,7 @@ def _listing(
 
 async def sites(call: Call) -> Answer:
     """All sites, in creation order."""
-    views = [site_view(obj) for obj in await call.reader.all("site")]
+    views = [site_view(obj) for obj in await call.reader.sites()]
     items = [(v.id, v.name, {"id": v.id, "name": v.name, "rawZMQStream": v.raw_zmq_stream}) for v in views]
     return _listing(call, "sites", items, pages.PAGE)
 
@@ -233,13 +233,13 @@ async def entry(call: Call) -> Answer:
 async def create_form(call: Call) -> Answer:
     """The create form of a collection."""
     form = forms.METADATA if _is_metadata(call) else _FORMS[call.collection]
-    return Answer(forms.create_form(form, forms.presets(form, call.query)), form=True)
+    return Answer(forms.create_form(form, forms.presets(form, call.query)))
 
 
 async def edit_form(call: Call) -> Answer:
     """The edit form of a resource, with present values."""
     form, current = await _current(call)
-    return Answer(forms.edit_form(form, current), form=True)
+    return Answer(forms.edit_form(form, current))
 
 
 async def _current(call: Call) -> tuple[forms.Form, forms.Fields]:
@@ -454,17 +454,21 @@ class Requests:
                 raw_query=scope["query_string"].decode("latin-1"),
                 body=body or b"",
             )
-        except (Unauthenticated, Forbidden) as error:
-            try:  # a public read ignores credentials that prove nothing (D6)
-                access.check(NOBODY, reader.app, "hypermedia", action, loopback=loopback)
-            except Unauthenticated:
-                raise error from None
-            if action == "write":
-                raise
+        except (Unauthenticated, Forbidden, AppNotFound) as error:
+            # a public read ignores credentials that prove nothing (D6)
+            if action == "write" or not self._public(reader.app, loopback):
+                raise Unauthenticated(error.message, field=error.field, details=error.details) from None
             return NOBODY, body
         thing = await _addressed(reader, found, query) if actor.kind == "thing" else None
         access.check(actor, reader.app, "hypermedia", action, loopback=loopback, thing=thing)
         return actor, body
+
+    def _public(self, app: str, loopback: bool) -> bool:
+        try:
+            self._backend.access.check(NOBODY, app, "hypermedia", "read", loopback=loopback)
+        except Unauthenticated:
+            return False
+        return True
 
 
 async def _addressed(reader: Reader, found: Route, query: Pairs) -> str | None:

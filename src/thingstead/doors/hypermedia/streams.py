@@ -17,7 +17,7 @@ from thingstead.doors.hypermedia import render
 from thingstead.doors.hypermedia.errors import Refusal, refusal
 from thingstead.doors.hypermedia.read import Reader, device_view, site_view
 from thingstead.doors.hypermedia.request import Bases, headers_of, target
-from thingstead.model.errors import NotFound, ThingsteadError, Unauthenticated, Unavailable
+from thingstead.model.errors import AppNotFound, Forbidden, NotFound, ThingsteadError, Unauthenticated, Unavailable
 from thingstead.model.hypermedia import documents
 from thingstead.model.hypermedia.links import Base
 from thingstead.model.objects import Object, decode
@@ -213,7 +213,7 @@ class Streams:
         access, loopback = self._backend.access, bound_to_loopback(scope)
         try:
             actor = await access.principal(headers)
-        except Unauthenticated:
+        except (Unauthenticated, Forbidden, AppNotFound):
             actor = NOBODY
         thing: str | None = None
         if actor.kind == "thing":

@@ -130,6 +130,12 @@ def members_at(fields: JsonObject, paths: Sequence[str]) -> JsonObject:
 def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
     # The last path has a position at every list passed so far, the ones before it only at the outer lists, the first
     # none.
+    if isinstance(value, (str, int, float)):
+        kept = clean(value) if isinstance(value, str) else value
+        for path in paths:
+            if len(path) <= MAX_PATH:
+                flat.setdefault(path, []).append(kept)
+        return left - len(paths)
     if is_object(value):
         for name, member in value.items():
             if left <= 0:
@@ -140,10 +146,4 @@ def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
             if left <= 0:
                 break
             left = _flatten([*paths, f"{paths[-1]}[{position}]"], element, flat, left)
-    elif isinstance(value, (str, int, float)):
-        kept = clean(value) if isinstance(value, str) else value
-        for path in paths:
-            if len(path) <= MAX_PATH:
-                flat.setdefault(path, []).append(kept)
-        left -= len(paths)
     return left
