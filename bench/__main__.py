@@ -103,6 +103,7 @@ class Run:
             f"memory after the run: {after:.0f} MB",
             f"start to first answer, over what the run wrote: {again:.2f} s (target < {START_SECONDS}: "
             f"{verdict(again < START_SECONDS)})",
+            f"CPU used by others while a load ran: at most {max(row.load.foreign for row in self.rows):.2f} cores",
             f"one fdatasync of 4 KB in {self._folder.parent}: {_sync_ms(self._folder):.2f} ms (median of 50)",
             f"{os.cpu_count()} cores shared by server, driver and peers; the run took {time.monotonic() - began:.0f} s",
         ]
@@ -136,7 +137,10 @@ class Run:
         rows = [(name, *self._http(bench, name, conns, self._seconds)) for name in names]
         after = yardstick()
         per_second = fmean([before.per_second, after.per_second])
-        self.rows += [Row("hello", conns, load, memory_mb(hello.pid)) for load in (before, after)]
+        self.rows += [
+            Row(f"hello, {when}", conns, load, memory_mb(hello.pid))
+            for when, load in (("before", before), ("after", after))
+        ]
         self.rows += [Row(name, conns, load, memory, owed, ("hello", per_second)) for name, load, memory, owed in rows]
 
     def _http(self, bench: Bench, name: str, conns: int, seconds: float) -> tuple[Load, float, float]:

@@ -25,7 +25,11 @@ FIXTURES: list[JsonObject] = [
     {"id": "adr2", "type": "address", "latlng": "40.69,-73.95", "parentid": "tag:test"},
     {"id": "s0", "type": "post", "properties": {"text": "This is a little test sentence. Testing, one, two."}},
     {"id": "s1", "type": "post", "properties": {"text": TEXT}},
-    {"id": "s2", "type": "post", "properties": {"text": "We are testing this thing. This sentence is a test. One, two."}},
+    {
+        "id": "s2",
+        "type": "post",
+        "properties": {"text": "We are testing this thing. This sentence is a test. One, two."},
+    },
     {"id": "s3", "type": "post", "properties": {"text": "Something else."}},
 ]
 
@@ -174,7 +178,7 @@ def test_a_search_waits_when_too_much_is_pending(tmp_path: Path) -> None:
 
 
 def test_a_trimmed_journal_means_a_new_index(tmp_path: Path) -> None:
-    """The journal no longer reaches back to the index's position, so everything is read again, and what is gone is gone."""
+    """The journal no longer reaches back to the index's position: everything is read again, what is gone is gone."""
     shelf = Shelf()
 
     class Trimmed:

@@ -86,7 +86,7 @@ def test_an_app_of_somebody_is_not_open_even_on_loopback(tmp_path: Path) -> None
 
 def test_listeners_that_are_not_bound_to_loopback_ask_for_credentials(tmp_path: Path) -> None:
     async def work() -> None:
-        async with open_doors(tmp_path, host="0.0.0.0") as doors:
+        async with open_doors(tmp_path, loopback=False) as doors:
             for port, path in (("north", "/iot/services"), ("context", "/v2/entities")):
                 assert (await doors.call(port, "GET", path, headers=TENANT)).status == 401
             assert (await doors.call("context", "GET", "/v2/entities", headers={})).status == 401

@@ -1,5 +1,5 @@
-"""Promise: whatever is sent to `/v2`, the answer is Orion's, never a 500, and nothing has changed; what is not supported
-yet is said to be so, never ignored.
+"""Promise: whatever is sent to `/v2`, the answer is Orion's, never a 500, and nothing has changed; what is not
+supported yet is said to be so, never ignored.
 """
 
 from pathlib import Path

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.backend import owner
 from support.devices import Device, Refused, Site, site
 
 BAD, NOT_AUTHORIZED, CLIENT_ID = 0x86, 0x87, 0x85
@@ -233,3 +234,38 @@ def test_the_sessions_of_an_app_can_be_closed(here: Site, details: dict[str, Any
         assert device.connected
         assert here.inner.run(close("para")) == 1
         assert device.closed() == NOT_AUTHORIZED
+
+
+def test_credentials_that_end_during_a_connect_do_not_get_in(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rotation falls between the look-up of the certificate and the open connection."""
+    thing = here.thing()
+    identity = here.backend.identity
+    look_up = identity.device
+    rotated: list[Any] = []
+
+    async def slow(**given: Any) -> Any:
+        principal = await look_up(**given)
+        if not rotated:
+            rotated.append(await here.backend.things.credentials("para", thing["id"], owner("para")))
+        return principal
+
+    monkeypatch.setattr(identity, "device", slow)
+    assert refused(here.tls, thing["deviceDetails"], five=True) == BAD
+    assert len(rotated) == 1
+
+
+def test_a_device_of_the_agent_with_credentials(here: Site) -> None:
+    """A thing that is also a device of the agent reaches its own agent topics, and no other device's."""
+    item = {"device_id": "dev", "apikey": "key", "transport": "MQTT"}
+    agents = here.backend.agents
+    here.inner.run(agents.add_devices("para", "para", "/", [item], owner("para")))
+    device = here.inner.run(agents.device("para", "/", "dev"))
+    details = here.call("POST", f"/v1/things/{device.thing}/credentials").json()
+    with Device(here.tls, details, five=True) as client:
+        client.publish("/json/key/dev/attrs", {"a": 1})
+        client.subscribe("/key/dev/cmd")
+        for topic in ("/json/key/other/attrs", "/json/other/dev/attrs"):
+            with pytest.raises(Refused):
+                client.publish(topic, {"a": 1})
+        with pytest.raises(Refused):
+            client.subscribe("/key/+/cmd")

@@ -19,7 +19,14 @@ OBJECTS: dict[str, dict[str, Any]] = {
         {"id": "333", "type": "sysprop", "name": "Ann Smith", "tags": ["four", "five", "three"], "timestamp": 3},
         {"id": "tag:test", "type": "tag", "tag": "test", "count": 3, "timestamp": 4},
         {"id": "adr1", "type": "address", "country": "US", "latlng": "40.67,-73.94", "parentid": "111", "timestamp": 5},
-        {"id": "adr2", "type": "address", "country": "US", "latlng": "40.69,-73.95", "parentid": "tag:test", "timestamp": 6},
+        {
+            "id": "adr2",
+            "type": "address",
+            "country": "US",
+            "latlng": "40.69,-73.95",
+            "parentid": "tag:test",
+            "timestamp": 6,
+        },
         {"id": "s1", "type": "sysprop", "properties": {"text": TEXT, "max": 31, "room": "attic"}, "timestamp": 7},
         {
             "id": "s2",
@@ -37,9 +44,7 @@ def found(query_type: str, type: str | None = None, **params: str | list[str]) -
     lists = {name: [value] if isinstance(value, str) else value for name, value in params.items()}
     made = plan(query_type, type, lists)
     assert isinstance(made, Find)
-    return {
-        id for id, fields in OBJECTS.items() if made.type in (None, fields["type"]) and matches(made.query, fields)
-    }
+    return {id for id, fields in OBJECTS.items() if made.type in (None, fields["type"]) and matches(made.query, fields)}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +137,7 @@ def test_count_ignores_q_and_keeps_the_type() -> None:
 
 def test_similar_is_seventy_percent_of_the_terms_best_first() -> None:
     tiers = similar_tiers(["properties.text"], TEXT)
-    ranks = {
-        id: [rank for rank, tier in enumerate(tiers) if matches(tier, fields)] for id, fields in OBJECTS.items()
-    }
+    ranks = {id: [rank for rank, tier in enumerate(tiers) if matches(tier, fields)] for id, fields in OBJECTS.items()}
     assert ranks["s1"] == [0]
     assert len(ranks["s2"]) == 1
     assert ranks["s2"] > ranks["s1"]

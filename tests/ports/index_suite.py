@@ -111,7 +111,9 @@ class IndexSuite:
         async def work(index: Index) -> None:
             index.enqueue([document(1), document(1, app="other"), document(2)])
             await index.commit()
-            index.enqueue([replace(document(1, name="Rex"), seq=3), replace(document(1, type="dog", name="Max"), seq=4)])
+            index.enqueue(
+                [replace(document(1, name="Rex"), seq=3), replace(document(1, type="dog", name="Max"), seq=4)]
+            )
             await index.commit()
             assert await ids(index) == ["o1", "o2"]
             assert await ids(index, query=ast.Equals("name", ("Cat 1",))) == []
@@ -185,7 +187,8 @@ class IndexSuite:
         self.work(tmp_path, other, store="store-1")
 
     def test_committed_survives_kill_9(self, tmp_path: Path) -> None:
-        script = f"import asyncio, ports.index_suite as s; asyncio.run(s.write_and_wait({self.factory!r}, {str(tmp_path / 'index')!r}))"
+        call = f"s.write_and_wait({self.factory!r}, {str(tmp_path / 'index')!r})"
+        script = f"import asyncio, {__name__} as s; asyncio.run({call})"
         paths = os.pathsep.join(path for path in sys.path if path)
         with subprocess.Popen(
             [sys.executable, "-c", script], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
@@ -233,7 +236,7 @@ class IndexSuite:
                     pages.append([hit.docid for hit in hits.hits])
                     after = pages[-1][-1] if pages[-1] else None
                 assert [len(page) for page in pages] == [10, 10, 2, 0]
-                assert sum(pages, []) == sorted(range(1, 23), reverse=desc)
+                assert [docid for page in pages for docid in page] == sorted(range(1, 23), reverse=desc)
             for bound in (-(2**70), 2**70):
                 request = SearchRequest("app", ast.ALL, None, (SortBy("_docid", False),), 0, 30, bound)
                 assert len((await index.snapshot().search(request)).hits) == (22 if bound < 0 else 0)
@@ -291,7 +294,9 @@ class IndexSuite:
                     ),
                     max_size=16,
                 ),
-                st.lists(st.tuples(requests(), st.sets(st.sampled_from("abcdefghijkl"), max_size=3)), min_size=4, max_size=8),
+                st.lists(
+                    st.tuples(requests(), st.sets(st.sampled_from("abcdefghijkl"), max_size=3)), min_size=4, max_size=8
+                ),
             )
             def same(objects: list[Any], searches: list[tuple[SearchRequest, set[str]]]) -> None:
                 nonlocal turn

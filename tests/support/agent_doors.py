@@ -17,6 +17,7 @@ from thingstead.doors import agent, context
 from thingstead.model.values import Json, dump, parse
 from thingstead.ports.environment import Clock
 from thingstead.server.sessions import StoredSessions
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send
 from thingstead.transports.http.serving import HttpListener
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import ConnectRequest, Grant
@@ -121,14 +122,22 @@ async def anybody(request: ConnectRequest) -> Grant:
     return Grant(client_id=request.client_id, allow_publish=lambda _: True, allow_subscribe=lambda _: True)
 
 
+def _elsewhere(app: AsgiApp) -> AsgiApp:
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"loopback_bound": False}
+        await app(scope, receive, send)
+
+    return told
+
+
 @asynccontextmanager
 async def open_doors(
-    directory: Path, *, host: str = "127.0.0.1", clock: Clock | None = None, **settings: object
+    directory: Path, *, loopback: bool = True, clock: Clock | None = None, **settings: object
 ) -> AsyncIterator[Doors]:
-    """Serve the three ports on free ports of `host`, and MQTT."""
+    """Serve the three ports and MQTT on free ports; `loopback=False`: as if bound to an address of the network."""
     async with open_backend(directory, clock=clock, **settings) as backend:
         apps = {"north": agent.north(backend), "south": agent.south(backend), "context": context.app(backend)}
-        listeners = {name: HttpListener(app, host, 0) for name, app in apps.items()}
+        listeners = {n: HttpListener(a if loopback else _elsewhere(a), "127.0.0.1", 0) for n, a in apps.items()}
         broker = Broker(
             clock=backend.clock,
             entropy=backend.entropy,

@@ -15,8 +15,35 @@ from thingstead.ports.index import Document, Hit, Hits, SearchRequest
 
 APPS = ("one", "two")
 TYPES = ("sensor", "cat", "address")
-WORDS = ("hot", "Hot", "roof", "rof", "a", "Ann", "Ann Smith", "node.js", "5", "4.5", "-3", "true", "été", "东京 塔", "x_y")
-TEXTS = (*WORDS, "hot roof", "roof hot", "The hot, hot roof!", "a roof so hot", "hot roof of Ann", "", " ", "a\nb", "2024-01-05")
+WORDS = (
+    "hot",
+    "Hot",
+    "roof",
+    "rof",
+    "a",
+    "Ann",
+    "Ann Smith",
+    "node.js",
+    "5",
+    "4.5",
+    "-3",
+    "true",
+    "été",
+    "东京 塔",
+    "x_y",
+)
+TEXTS = (
+    *WORDS,
+    "hot roof",
+    "roof hot",
+    "The hot, hot roof!",
+    "a roof so hot",
+    "hot roof of Ann",
+    "",
+    " ",
+    "a\nb",
+    "2024-01-05",
+)
 NUMBERS = (0, 1, -1, 5, 4.5, -3, 1e300, 2**53 + 1, -0.0, True, False)
 FIELDS = (
     *("id", "type", "name", "tags", "timestamp", "votes", "country", "latlng", "tags[0]"),
@@ -37,7 +64,12 @@ def values() -> st.SearchStrategy[Any]:
 @st.composite
 def fields(draw: st.DrawFn, id: str, type: str) -> JsonObject:
     """The searchable form of an object."""
-    found: JsonObject = {"id": id, "type": type, "timestamp": draw(st.integers(1, 4)), "votes": draw(st.integers(-1, 1))}
+    found: JsonObject = {
+        "id": id,
+        "type": type,
+        "timestamp": draw(st.integers(1, 4)),
+        "votes": draw(st.integers(-1, 1)),
+    }
     found |= draw(
         st.fixed_dictionaries(
             {},
@@ -45,7 +77,9 @@ def fields(draw: st.DrawFn, id: str, type: str) -> JsonObject:
                 "name": st.sampled_from(TEXTS),
                 "tags": st.lists(st.sampled_from(WORDS), max_size=3),
                 "country": st.sampled_from(TEXTS),
-                "latlng": st.sampled_from(("40.67,-73.94", "40.69, -73.95", "0,179.99", "0,-179.99", "89.9,10", "x", "91,0")),
+                "latlng": st.sampled_from(
+                    ("40.67,-73.94", "40.69, -73.95", "0,179.99", "0,-179.99", "89.9,10", "x", "91,0")
+                ),
                 "nstd": st.lists(st.fixed_dictionaries({"name": st.sampled_from(TEXTS), "n": scalars()}), max_size=3),
                 "deviceState": st.just({"hot": "hot"}),
                 "properties": st.fixed_dictionaries(
@@ -72,7 +106,9 @@ def leaves() -> st.SearchStrategy[ast.Query]:
     texts = st.sampled_from(TEXTS)
     patterns = st.sampled_from(("h*", "A*", "*", "ro?f", "*o*", "*5", "?", "a\\*", "hot roof*", "4*", "t*e"))
     regexes = st.sampled_from(("ro+f", "[a-h].*", "(hot|roof)", ".{1,2}", "[^a]+", "Ann.*", "@", "\\d+", "", "[ -~]*"))
-    ends = st.none() | st.sampled_from(("0", "1", "4.5", "-3", "5", "a", "Hot", "roof", "2024", "1e300", "9007199254740993"))
+    ends = st.none() | st.sampled_from(
+        ("0", "1", "4.5", "-3", "5", "a", "Hot", "roof", "2024", "1e300", "9007199254740993")
+    )
     return st.one_of(
         st.just(ast.ALL),
         st.just(ast.NOTHING),
@@ -81,12 +117,17 @@ def leaves() -> st.SearchStrategy[ast.Query]:
         st.builds(lambda field, text: ast.Match(field, wildcard(text), wildcard(text.lower())), maybe, patterns),
         st.builds(lambda field, text: ast.Match(field, lucene_regex(text), lucene_regex(text)), maybe, regexes),
         st.builds(lambda field, text: ast.Like(field, wildcard(text)), names, patterns),
-        st.builds(lambda field, text: ast.Like(field, literal_prefix(text)), names, st.sampled_from(("h", "A", "Ann S", "5"))),
+        st.builds(
+            lambda field, text: ast.Like(field, literal_prefix(text)), names, st.sampled_from(("h", "A", "Ann S", "5"))
+        ),
         st.builds(ast.Fuzzy, maybe, texts, st.integers(0, 2)),
         st.builds(ast.Range, maybe, ends, ends, st.booleans(), st.booleans()),
         st.builds(ast.Equals, names, st.lists(texts, min_size=1, max_size=3).map(tuple)),
         st.builds(
-            ast.Near, st.sampled_from((40.6, 0.0, 89.95)), st.sampled_from((-73.9, 180.0, -170.0)), st.sampled_from((5.0, 10.0, 20000.0))
+            ast.Near,
+            st.sampled_from((40.6, 0.0, 89.95)),
+            st.sampled_from((-73.9, 180.0, -170.0)),
+            st.sampled_from((5.0, 10.0, 20000.0)),
         ),
     )
 
@@ -96,7 +137,9 @@ def queries() -> st.SearchStrategy[ast.Query]:
 
     def extend(children: st.SearchStrategy[ast.Query]) -> st.SearchStrategy[ast.Query]:
         parts = st.lists(children, max_size=3).map(tuple)
-        return st.builds(ast.Bool, parts, parts, parts, st.integers(0, 2)) | st.builds(ast.Nested, st.just("nstd"), children)
+        return st.builds(ast.Bool, parts, parts, parts, st.integers(0, 2)) | st.builds(
+            ast.Nested, st.just("nstd"), children
+        )
 
     return st.recursive(leaves(), extend, max_leaves=5)
 
@@ -110,16 +153,18 @@ def requests() -> st.SearchStrategy[SearchRequest]:
     plain = st.builds(
         SearchRequest,
         st.sampled_from(APPS),
-        queries(),
+        st.just(ast.ALL) | queries(),
         st.none() | st.sampled_from(TYPES),
         sorts(),
         st.integers(0, 6),
         st.integers(0, 6),
     )
     after = st.builds(
-        lambda app, query, type, desc, limit, after: SearchRequest(app, query, type, (SortBy(DOCID, desc),), 0, limit, after),
+        lambda app, query, type, desc, limit, after: SearchRequest(
+            app, query, type, (SortBy(DOCID, desc),), 0, limit, after
+        ),
         st.sampled_from(APPS),
-        queries(),
+        st.just(ast.ALL) | queries(),
         st.none() | st.sampled_from(TYPES),
         st.booleans(),
         st.integers(0, 6),

@@ -36,10 +36,14 @@ class Things:
         self._kind = kind
         kind.desired = self._desire
         kind.forget = ingest.forget
+        kind.revoked = self._credentials_ended
+        self.revocations = 0
+        """Grows whenever credentials end: who was let in while it grew must be looked at again."""
+        self._revoked: Callable[[str, str], None] | None = None
 
     def on_revoked(self, hook: Callable[[str, str], None]) -> None:
         """Have `hook(app, thing)` called when credentials of a thing end: whoever holds live sessions closes them."""
-        self._kind.revoked = hook
+        self._revoked = hook
 
     async def shadows(self, app: str, things: Sequence[str]) -> Mapping[str, Shadow]:
         """Committed shadows by thing; those that do not exist are absent."""
@@ -162,8 +166,7 @@ class Things:
                 continue
             if is_object(old):
                 await broker.deprovision(old)
-            if self._kind.revoked is not None:
-                self._kind.revoked(app, thing)
+            self._credentials_ended(app, thing)
             return made.details
         raise Unavailable("the thing is being changed too often; try again")
 
@@ -174,6 +177,11 @@ class Things:
         if obj.type != "thing" or not is_object(metadata):
             raise NotFound("Thing not found", field="thing")
         return await self._kind.broker(str(obj.own.get("serviceBroker"))).connection(metadata)
+
+    def _credentials_ended(self, app: str, thing: str) -> None:
+        self.revocations += 1
+        if self._revoked is not None:
+            self._revoked(app, thing)
 
     async def _desire(self, app: str, thing: str, patch: JsonObject) -> None:
         """Send changed leaves as desired; removed ones also leave the reported section (things.md 8.2)."""

@@ -5,6 +5,7 @@ Declared fields of built-in types stand in `own`, unknown members in `custom`; o
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -59,10 +60,8 @@ class Object(msgspec.Struct):
     custom: JsonObject = {}
     hidden: JsonObject = {}
 
-    def wire(self) -> JsonObject:
-        """The flat JSON form that clients see."""
-        plural = types.plural(self.type)
-        shown_id = self.id[len(ids.TAG_PREFIX) :] if self.type == "tag" else self.id
+    def _declared(self) -> JsonObject:
+        """The envelope and the declared fields."""
         out: JsonObject = {"id": self.id, "timestamp": self.timestamp, "type": self.type, "appid": self.app}
         if self.parentid is not None:
             out["parentid"] = self.parentid
@@ -79,8 +78,15 @@ class Object(msgspec.Struct):
         out["indexed"] = self.indexed
         out["cached"] = self.cached
         out.update(self.own)
+        return out
+
+    def wire(self) -> JsonObject:
+        """The flat JSON form that clients see."""
+        out = self._declared()
         out.update(self.custom)
-        out["objectURI"] = f"/{quote(plural, safe='')}/{quote(shown_id, safe='')}"
+        plural = types.plural(self.type)
+        shown_id = self.id[len(ids.TAG_PREFIX) :] if self.type == "tag" else self.id
+        out["objectURI"] = f"/{_escaped_type(plural)}/{shown_id if shown_id.isdecimal() else quote(shown_id, safe='')}"
         out["plural"] = plural
         return out
 
@@ -94,15 +100,18 @@ class Object(msgspec.Struct):
 
     def searchable(self) -> JsonObject:
         """The form that is indexed: declared fields at the top, custom ones under `properties` (objects.md 6.5)."""
-        out = self.wire()
-        for name in self.custom:
-            del out[name]
-        del out["objectURI"], out["plural"]
-        for name in NEVER_INDEXED:
-            out.pop(name, None)
+        out = self._declared()
+        if self.own:
+            for name in NEVER_INDEXED:
+                out.pop(name, None)
         if self.custom:
             out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
         return out
+
+
+@lru_cache(maxsize=4096)
+def _escaped_type(plural: str) -> str:
+    return quote(plural, safe="")
 
 
 NEVER_INDEXED: Final = frozenset(

@@ -6,6 +6,7 @@ Pure. What a built-in type *does* stands in core/kinds; here is only what its JS
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from thingstead.model.values import Json, is_array, is_object
@@ -17,6 +18,7 @@ _PRINTABLE = re.compile(r"[ -~]+")
 _NOT_NAME = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=4096)
 def plural(type_name: str) -> str:
     """The plural of a type, as Para spells it (objects.md 2.3).
 
@@ -32,6 +34,7 @@ def plural(type_name: str) -> str:
     return type_name + "s"
 
 
+@lru_cache(maxsize=4096)
 def clean(type_name: str) -> str:
     """The type an object is stored with: leading `_`, `#` and `/` removed; blank or reserved becomes `sysprop`."""
     cleaned = type_name.strip().lstrip("_").replace("#", "").replace("/", "")

@@ -37,7 +37,7 @@ class ThingKind(Kind):
         self.desired: Callable[[str, str, JsonObject], Awaitable[None]] | None = (
             None  # set by Things: the way to ingest
         )
-        self.revoked: Callable[[str, str], None] | None = None  # set by the server: closes live sessions
+        self.revoked: Callable[[str, str], None] | None = None  # set by Things: ends live sessions
         self.forget: Callable[[str, str], None] | None = None  # set by Things: drops ingest's working copy
 
     def broker(self, name: str) -> ServiceBroker:

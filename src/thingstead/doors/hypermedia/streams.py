@@ -135,22 +135,23 @@ class _Scope:
             return False
         parent = event.parent
         if event.type == "sensor":
-            parent = (await self._reader.one("thing", parent)).parentid or ""
+            try:
+                parent = (await self._reader.one("thing", parent)).parentid or ""
+            except NotFound:
+                return False
         return await self._under(parent)
 
     async def _under(self, parent: str) -> bool:
         """True if a thing with this parent appears under this site."""
-        if parent == self._obj.id:
-            return True
-        if not self._default:
-            return False
-        if parent not in self._sites:
+        if parent == self._obj.id or not self._default:
+            return parent == self._obj.id
+        if parent and parent not in self._sites:
             try:
                 await self._reader.one("site", parent)
                 self._sites[parent] = True
             except NotFound:
-                return True
-        return False
+                self._sites[parent] = False
+        return not self._sites.get(parent, False)
 
 
 class Streams:
@@ -233,8 +234,6 @@ class Streams:
                         await send({"type": "websocket.send", "text": text})
         except TooSlow:
             code = TRY_LATER
-        except NotFound:  # what the stream is about was deleted while it was looked up
-            pass
         except OSError:  # the client is gone
             return
         except Exception:

@@ -1,10 +1,12 @@
 """Who connects over MQTT, and what it may then do (things.md 6.3, 6.4; doors.md 26, 31).
 
-Promises: a certificate counts alone, whatever user name and password say; nothing of a credential is logged. Kit ids as
-user names, SAS tokens and tokens of users and apps are not taken yet.
+Promises: a certificate counts alone, whatever user name and password say; a credential or an app that ends while its
+CONNECT is being checked does not get in; nothing of a credential is logged. Kit ids as user names, SAS tokens and
+tokens of users and apps are not taken yet.
 """
 
 import hashlib
+from typing import Final
 
 from thingstead.core.backend import Backend
 from thingstead.model.errors import Forbidden, NotFound, Unauthenticated
@@ -13,6 +15,8 @@ from thingstead.model.principals import Principal
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Authenticate, ConnectRequest, Grant
 from thingstead.transports.mqtt.reasons import ConnectRefused, Reason
+
+_ATTEMPTS: Final = 5
 
 
 def authenticate(backend: Backend) -> Authenticate:
@@ -48,11 +52,12 @@ def close_sessions(broker: Broker, app: str, thing: str | None = None) -> int:
 
 
 async def _certificate(backend: Backend, request: ConnectRequest, fingerprint: str) -> Grant:
-    principal = await _device(backend, fingerprint=fingerprint)
-    name = cloud_id(principal.app, principal.id)
-    if request.client_id not in ("", name):
+    grant = await _device(backend, request.client_id, fingerprint=fingerprint)
+    principal = grant.principal
+    assert isinstance(principal, Principal)
+    if request.client_id not in ("", cloud_id(principal.app, principal.id)):
         raise ConnectRefused(Reason.CLIENT_ID_NOT_VALID, "the client id must be the thing's name, or empty")
-    return await _thing(backend, request.client_id, principal)
+    return grant
 
 
 async def _secret(backend: Backend, request: ConnectRequest, username: str, password: bytes) -> Grant:
@@ -60,8 +65,7 @@ async def _secret(backend: Backend, request: ConnectRequest, username: str, pass
         text = password.decode()
     except UnicodeDecodeError:
         raise ConnectRefused(Reason.BAD_CREDENTIALS) from None
-    principal = await _device(backend, username=username, password=text)
-    return await _thing(backend, request.client_id, principal)
+    return await _device(backend, request.client_id, username=username, password=text)
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
@@ -73,28 +77,40 @@ def _apikey(request: ConnectRequest, apikey: str) -> Grant:
 
 
 async def _device(
-    backend: Backend, *, fingerprint: str | None = None, username: str | None = None, password: str | None = None
-) -> Principal:
-    try:
-        return await backend.identity.device(fingerprint=fingerprint, username=username, password=password)
-    except Unauthenticated as error:
-        raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
-    except (Forbidden, NotFound) as error:
-        raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
+    backend: Backend,
+    client_id: str,
+    *,
+    fingerprint: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+) -> Grant:
+    """The grant of a thing, decided on what holds when this returns: nothing is awaited after the last look."""
+    for _ in range(_ATTEMPTS):
+        before = backend.things.revocations
+        try:
+            principal = await backend.identity.device(fingerprint=fingerprint, username=username, password=password)
+        except Unauthenticated as error:
+            raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
+        except (Forbidden, NotFound) as error:
+            raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
+        rights = await _rights(backend, principal)
+        tenant = backend.tenants.cached(principal.app)
+        if before == backend.things.revocations and tenant is not None and tenant.active:
+            return _grant(client_id, principal, f"thing:{cloud_id(principal.app, principal.id)}", rights)
+    raise ConnectRefused(Reason.SERVER_BUSY, "credentials are being changed")
 
 
-async def _thing(backend: Backend, client_id: str, principal: Principal) -> Grant:
+async def _rights(backend: Backend, principal: Principal) -> Rights:
     """A thing reaches its own topics, and the agent's as the device that it is there."""
-    name = cloud_id(principal.app, principal.id)
-    rights = device_rights(name)
+    rights = device_rights(cloud_id(principal.app, principal.id))
     device = await backend.agents.device_of(principal.app, principal.id)
-    if device is not None:
-        apikey = device.apikey
-        if not apikey:
-            group = await backend.agents.group_of(device.app, device.path, "", device.type)
-            apikey = group.apikey if group is not None else ""
-        rights = either(rights, agent_rights(apikey, device.device_id))
-    return _grant(client_id, principal, f"thing:{name}", rights)
+    if device is None:
+        return rights
+    apikey = device.apikey
+    if not apikey:
+        group = await backend.agents.group_of(device.app, device.path, "", device.type)
+        apikey = group.apikey if group is not None else ""
+    return either(rights, agent_rights(apikey, device.device_id))
 
 
 def _grant(client_id: str, principal: Principal | None, owner: str, rights: Rights) -> Grant:
