@@ -44,8 +44,9 @@ class Held:
         self.held.extend(changes)
 
     def hand_over(self) -> None:
-        self.engine.enqueue(self.held)
-        self.held = []
+        held, self.held = self.held, []
+        if held:
+            self.engine.enqueue(held)
 
     async def commit(self, seq: int = 0) -> int:
         self.hand_over()

@@ -6,7 +6,9 @@ from typing import Any
 
 from support.agent_doors import TENANT, open_doors
 from support.aio import run
-from support.backend import ROOT_SECRET
+from support.backend import ROOT_SECRET, owner
+from thingstead.core.ingest import Report
+from thingstead.core.objects import Draft
 
 GROUP: Any = {"services": [{"resource": "/iot/json", "apikey": "123456", "entity_type": "T"}]}
 ENTITY: Any = {"id": "E", "type": "T"}
@@ -90,5 +92,45 @@ def test_listeners_that_are_not_bound_to_loopback_ask_for_credentials(tmp_path: 
             for port, path in (("north", "/iot/services"), ("context", "/v2/entities")):
                 assert (await doors.call(port, "GET", path, headers=TENANT)).status == 401
             assert (await doors.call("context", "GET", "/v2/entities", headers={})).status == 401
+
+    run(work())
+
+
+def test_credentials_choose_their_app_and_a_thing_reaches_its_own_entity(tmp_path: Path) -> None:
+    """doors.md 27, 29: without a tenant header the credentials' app; a thing reads and writes itself alone."""
+
+    async def work() -> None:
+        async with open_doors(tmp_path, context_access="auth") as doors:
+            backend = doors.backend
+            _, secret = await backend.tenants.create("smartgondor")
+            made = [
+                await backend.objects.create(
+                    "smartgondor", Draft(type="thing", body={"name": name}, credentials=True), owner("smartgondor")
+                )
+                for name in ("one", "two")
+            ]
+            for written in made:
+                await backend.ingest.report(Report(app="smartgondor", thing=written.object.id, reported={"a": 1}))
+            own = basic("app:smartgondor", secret)
+            assert len(await doors.entities(headers=own)) == 2
+            details = made[0].once["deviceDetails"]
+            assert isinstance(details, dict)
+            device = basic(f"smartgondor-{made[0].object.id}", str(details["secret"]))
+            mine, other = (f"Thing:{written.object.id}" for written in made)
+            assert (await doors.call("context", "GET", f"/v2/entities/{mine}", headers=device)).json["id"] == mine
+            body: Any = {"id": mine, "type": "Thing", "a": {"value": 2}}
+            reply = await doors.call("context", "POST", "/v2/entities?options=upsert", body, device)
+            assert reply.status == 204
+            assert (await doors.entity(mine, own))["a"]["value"] == 2
+            for method, path, sent in (
+                ("GET", f"/v2/entities/{other}", None),
+                ("GET", "/v2/entities/none", None),
+                ("GET", "/v2/entities", None),
+                ("POST", "/v2/entities?options=upsert", {**body, "id": other}),
+                ("POST", "/v2/entities?options=upsert", {**body, "id": "new"}),
+            ):
+                before = await doors.totals("smartgondor")
+                assert (await doors.call("context", method, path, sent, device)).status == 403, path
+                assert await doors.totals("smartgondor") == before
 
     run(work())

@@ -22,7 +22,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from support.server import Server
+from support.server import Server, forgetful
 from support.sign import Signer
 
 ROUNDS = int(os.environ.get("THINGSTEAD_KILL_ROUNDS", "25"))
@@ -322,17 +322,21 @@ def readings_of(client: Client, thing: str, since_ms: int) -> dict[str, list[Any
     return found
 
 
-def test_what_was_acknowledged_is_there_after_each_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("power", [False, True], ids=["process killed", "power lost"])
+def test_what_was_acknowledged_is_there_after_each_kill(tmp_path: Path, power: bool) -> None:
+    """SIGKILL keeps the page cache; over the forgetful VFS it also loses what was not synced."""
     print(f"THINGSTEAD_KILL_SEED={SEED}")
     moments = random.Random(SEED)
     numbers = Numbers()
-    with Server(tmp_path) as server:
+    rounds = max(1, ROUNDS // 2) if power else ROUNDS
+    launcher = forgetful(tmp_path / "fault") if power else ("-m", "thingstead")
+    with Server(tmp_path, launcher=launcher) as server:
         client = Client(server.http, server.root)
         devices = [Device(client, f"device {n}") for n in range(2)]
         status, answer = client.call("POST", "/v1/changing", {"id": "changed", **content(0)})
         assert status == 201, answer
         client.close()
-        for round in range(ROUNDS):
+        for round in range(rounds):
             since = time.time_ns() // 1_000_000
             writers = play(server, numbers, devices, round, moments.uniform(*LOAD_SECONDS))
             check_objects(client, writers, round)

@@ -151,6 +151,8 @@ class IndexSuite:
         async def again(index: Index) -> None:
             assert await index.position() == 9
             assert await ids(index) == ["o1"]
+            await index.drop_app("other")
+            assert await index.position() == index.snapshot().seq == 9
 
         self.work(tmp_path, again)
 

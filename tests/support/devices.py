@@ -71,7 +71,7 @@ class Site:
 
 
 @contextmanager
-def site(directory: Path, *, clock: Clock | None = None, **settings: object) -> Generator[Site]:
+def site(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Generator[Site]:
     """Serve it all on free ports of 127.0.0.1 while the `with` lasts."""
     built: list[tuple[Broker, things.Door]] = []
 
@@ -85,7 +85,11 @@ def site(directory: Path, *, clock: Clock | None = None, **settings: object) -> 
         door = things.Door(backend, broker)
         for pattern, handler in door.topics():
             broker.route(pattern, handler)
-        backend.things.on_revoked(lambda app, thing: things.close_sessions(broker, app, thing) and None)
+
+        def revoked(app: str, thing: str) -> None:
+            things.close_sessions(broker, app, thing)
+
+        backend.things.on_revoked(revoked)
         built.append((broker, door))
         rest = objects.app(backend, door.resources())
         return main_port({"kits": kits.app(backend), "things": door.app(), "api": door.app()}, rest)
@@ -157,12 +161,13 @@ class Device:
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._lost(reason.value)
         client.on_subscribe = lambda _c, _u, _m, reasons, _p: self._granted.put(reasons[0].value)
         client.on_publish = lambda _c, _u, _m, reason, _p: self._acknowledged.put(reason.value)
-        client.on_message = lambda _c, _u, message: self.received.put((message.topic, _parsed(message.payload)))
+        client.on_message = lambda _c, _u, message: self.received.put((message.topic, _parsed(bytes(message.payload))))
         properties = None
         if five:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = expiry
-        client.connect("127.0.0.1", port, properties=properties, **({"clean_start": clean} if five else {}))
+        start: Any = {"clean_start": clean} if five else {}
+        client.connect("127.0.0.1", port, properties=properties, **start)
         client.loop_start()
         code = self._connected.get(timeout=SECONDS)
         if code:

@@ -167,11 +167,13 @@ class Agents:
         Makes the tenant if need be. Raises KeyTaken (field `device`), Forbidden.
         """
         failed: ThingsteadError | None = None
-        for item in items:
+        if items:
             await self._ensure(app)
+        groups = await self.groups(app, path)
+        for item in items:
             apikey = str(item.get("apikey", ""))
             stated = item.get("entity_type")
-            group = await self.group_of(app, path, apikey, stated if isinstance(stated, str) else "")
+            group = _match(groups, path, apikey, stated if isinstance(stated, str) else "")
             try:
                 if group is None or (apikey and group.apikey != apikey):
                     await self._claim(app, path, apikey, actor)

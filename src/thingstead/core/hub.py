@@ -24,12 +24,12 @@ class Point(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reported(msgspec.Struct, frozen=True):
-    """A report became durable."""
+    """One report of a thing, or several in a row, became durable; the points are in the order of the reports."""
 
     app: str
     thing: str
     parent: str  # id of the thing's parent, its site as a rule; "" without one
-    version: int  # shadow version after it
+    version: int  # shadow version after the last
     points: tuple[Point, ...]
 
 

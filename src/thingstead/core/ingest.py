@@ -78,13 +78,22 @@ class _Working(msgspec.Struct):
     slack: int = 0  # bytes the documents may still grow without being measured again
 
 
+class _Told(msgspec.Struct):
+    """What listeners will hear of a run of reports of one thing."""
+
+    key: tuple[str, str]
+    parent: str
+    version: int
+    points: list[Point]
+
+
 class _Group(msgspec.Struct):
     """Everything that one transaction will hold."""
 
     touched: dict[tuple[str, str], _Working] = {}
     readings: list[Reading] = []
     found: list[Found] = []
-    told: list[Reported] = []
+    told: list[_Told] = []
     observed: list[ShadowChanged] = []
 
 
@@ -332,14 +341,19 @@ class Ingest:
     def _tell(
         self, key: tuple[str, str], shadow: Shadow, pairs: list[tuple[str, Json]], time: int, group: _Group
     ) -> None:
-        app, thing = key
-        points = tuple(
+        points = [
             Point(path, shadow.leaves[path].sensor, value, time)
             for path, value in pairs
             if value is not None and path in shadow.leaves
-        )
-        if points:
-            group.told.append(Reported(app, thing, shadow.parent, shadow.version, points))
+        ]
+        if not points:
+            return
+        if group.told and group.told[-1].key == key:  # one event for a run of reports: a long list floods nobody
+            told = group.told[-1]
+            told.version = shadow.version
+            told.points += points
+        else:
+            group.told.append(_Told(key, shadow.parent, shadow.version, points))
 
     # --- one transaction
 
@@ -397,10 +411,13 @@ class Ingest:
             _call(done, results)
         for change in group.observed:
             self._hub.shadow_changed(change)
-        for event in group.told:
-            names = [everything(event.app), subject(event.app, event.thing), subject(event.app, event.parent or ORPHAN)]
-            names += [subject(event.app, point.sensor) for point in event.points if point.sensor]
-            self._hub.publish(names, event)
+        for told in group.told:
+            app, thing = told.key
+            event = Reported(app, thing, told.parent, told.version, tuple(told.points))
+            sensors = {subject(app, point.sensor) for point in told.points if point.sensor}
+            self._hub.publish(
+                [everything(app), subject(app, thing), subject(app, told.parent or ORPHAN), *sensors], event
+            )
 
 
 def _call(done: Done, outcomes: Sequence[Outcome] | BaseException) -> None:

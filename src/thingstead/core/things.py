@@ -131,7 +131,12 @@ class Things:
         return Draft(
             type="sensor",
             id=str(number),
-            body={**sensor_body(thing, path, metric, unit if isinstance(unit, str) else "", "float"), **body},
+            body={
+                **sensor_body(thing, path, metric, str(unit or ""), "float"),
+                **body,
+                "parentid": thing,
+                "path": path,
+            },
             hidden={"series": number},
             keys=(sensor_key(app, thing, path),),
         )

@@ -3,7 +3,8 @@
 What the contract has and this door not yet is answered 501, never ignored.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +13,7 @@ import structlog
 from thingstead import __version__
 from thingstead.core.backend import Backend
 from thingstead.doors.context.errors import Refusal, crashed, not_found, refused
-from thingstead.doors.context.read import Entities, Wanted
+from thingstead.doors.context.read import Entities, Entity, Wanted
 from thingstead.doors.context.request import (
     CORRELATOR,
     Request,
@@ -61,6 +62,26 @@ class Answer(msgspec.Struct, frozen=True):
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks for what."""
+
+    principal: Principal
+    tenant: str
+    loopback: bool
+
+    @property
+    def thing(self) -> str | None:
+        """The thing that asks, if it is one."""
+        return self.principal.id if self.principal.kind == "thing" else None
+
+    @property
+    def actor(self) -> Principal:
+        """Who writes; without credentials, where the door is open, the tenant itself."""
+        if self.principal.kind != "nobody":
+            return self.principal
+        return Principal("app", self.tenant, ids.APP_PREFIX + self.tenant)
 
 
 def app(backend: Backend) -> AsgiApp:
@@ -124,8 +145,13 @@ class _Context:
     async def _get(self, request: Request, id: str, loopback: bool) -> Answer:
         check_read(request, _GET_OPTIONS)
         wanted = Wanted(ngsi.read_scope(_path(request)), meant([id]), request.names_of("type"))
-        tenant = await self._reader(request, loopback)
+        caller = await self._caller(request, loopback)
+        tenant = caller.tenant
+        if caller.thing is None:
+            self._check(caller, "read")
         found = await self._entities.find(tenant, wanted)
+        if caller.thing is not None:
+            self._check(caller, "read", found)
         if not found:
             raise not_found()
         if len(found) > 1:
@@ -140,7 +166,9 @@ class _Context:
         check_read(request, _LIST_OPTIONS)
         limit, offset = page_of(request)
         wanted = Wanted(ngsi.read_scope(_path(request)), request.names_of("id"), request.names_of("type"))
-        tenant = await self._reader(request, loopback)
+        caller = await self._caller(request, loopback)
+        self._check(caller, "read")
+        tenant = caller.tenant
         counted = "count" in request.options
         page, count = await self._entities.page(tenant, wanted, limit=limit, offset=offset, count=counted)
         plain = "keyValues" in request.options
@@ -156,29 +184,25 @@ class _Context:
 
     async def _post(self, request: Request, body: bytes, loopback: bool) -> Answer:
         path = ngsi.write_path(_path(request))
-        tenant = self._tenant(request)
-        actor = await self._caller(request, tenant, "write", loopback, body)
+        caller = await self._caller(request, loopback, body)
+        tenant = caller.tenant
+        if caller.thing is None:
+            self._check(caller, "write")
         check_options(request, _POST_OPTIONS)
         check_body(request, body)
         entity = ngsi.entity_write(parse(body), key_values="keyValues" in request.options)
         upsert = "upsert" in request.options
-        await self._writes.put(tenant, path, entity, actor, upsert=upsert)
+        if caller.thing is not None:
+            wanted = Wanted(ngsi.Scope(frozenset({path}), ()), (entity.id,), (entity.type,))
+            self._check(caller, "write", await self._entities.find(tenant, wanted))
+        await self._writes.put(tenant, path, entity, caller.actor, upsert=upsert)
         place = f"/v2/entities/{quote(entity.id, safe=':')}?type={quote(entity.type, safe=':')}"
         return Answer(204 if upsert else 201, headers=((b"location", place.encode()),))
 
     # --- who
 
-    def _tenant(self, request: Request) -> str:
-        header = request.headers.get("fiware-service", "")
-        return ngsi.tenant(header) if header else self._backend.tenants.default
-
-    async def _reader(self, request: Request, loopback: bool) -> str:
-        tenant = self._tenant(request)
-        await self._caller(request, tenant, "read", loopback, b"")
-        return tenant
-
-    async def _caller(self, request: Request, tenant: str, action: str, loopback: bool, body: bytes) -> Principal:
-        """Who may do this; without credentials and where the door is open, the tenant itself."""
+    async def _caller(self, request: Request, loopback: bool, body: bytes = b"") -> Caller:
+        """Who asks, and for which tenant: the header's, else the credentials' own, else the default one."""
         backend = self._backend
         principal = await backend.access.principal(
             request.headers,
@@ -187,12 +211,20 @@ class _Context:
             raw_query=request.raw_query,
             body=body,
         )
+        header = request.headers.get("fiware-service", "")
+        tenant = ngsi.tenant(header) if header else principal.app or backend.tenants.default
         try:
             await backend.tenants.get(tenant)
         except AppNotFound:
             pass  # reads find nothing, a write may make it
-        backend.access.check(principal, tenant, "context", "write" if action == "write" else "read", loopback=loopback)
-        return principal if principal.kind != "nobody" else Principal("app", tenant, ids.APP_PREFIX + tenant)
+        return Caller(principal, tenant, loopback)
+
+    def _check(self, caller: Caller, action: Literal["read", "write"], found: Sequence[Entity] = ()) -> None:
+        """Refuse what the caller may not do; a thing may do it to the one entity that is its own (doors.md 29)."""
+        parts = found[0].parts if len(found) == 1 else ()
+        thing = parts[0].thing if len(parts) == 1 else None
+        access = self._backend.access
+        access.check(caller.principal, caller.tenant, "context", action, loopback=caller.loopback, thing=thing)
 
 
 def _allow(request: Request, *methods: str) -> None:

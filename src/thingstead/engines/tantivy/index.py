@@ -53,7 +53,6 @@ class TantivyIndex:
         self._queue: queue.SimpleQueue[Callable[[], None] | Sequence[Change]] = queue.SimpleQueue()
         self._enqueued = 0
         self._applied = 0
-        self._asked = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -63,7 +62,7 @@ class TantivyIndex:
         self.refused = 0
         """Documents that tantivy would not take; they cannot be found."""
         position = self._recover()
-        self._position = position
+        self._position = self._asked = position
         self._index = tantivy.Index(self._schema, str(directory), reuse=True)
         self._index.config_reader(reload_policy="manual")
         self._writer = self._index.writer(_HEAP, num_threads=1)
