@@ -3,13 +3,14 @@
     python docs/tutorial/report.py thing.json temp=24.5 [NAME=VALUE ...]
 
 `thing.json` is the answer to the creation of the thing (or of its credentials). Needs paho-mqtt. Ends once the server has
-acknowledged the report, and with 1 if that takes more than 10 seconds.
+acknowledged the report; with 1 if it refuses, or says nothing for 10 seconds.
 """
 
 import json
 import ssl
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -47,15 +48,19 @@ def main(file: str, *pairs: str) -> None:
     document = json.dumps({"state": {"reported": reported}}, separators=(",", ":"))
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=details["clientId"])
     client.tls_set_context(tls(details))
+    refused: list[str] = []
+    client.on_connect = lambda *answer: refused.append(str(answer[3])) if answer[3].is_failure else None
     client.connect(details["host"], int(details["port"]))
     client.loop_start()
     sent = client.publish(topic, document, qos=1)
-    sent.wait_for_publish(SECONDS)
-    if not sent.is_published():
-        sys.exit(f"not acknowledged within {SECONDS} s")
-    print("acknowledged:", topic, document)
+    end = time.monotonic() + SECONDS
+    while not sent.is_published() and not refused and time.monotonic() < end:
+        sent.wait_for_publish(0.1)
     client.disconnect()
     client.loop_stop()
+    if not sent.is_published():
+        sys.exit(f"not acknowledged: {refused[0] if refused else f'nothing heard for {SECONDS} s'}")
+    print("acknowledged:", topic, document)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from thingstead.model.query import ast
 from thingstead.model.query.build import Params, plan
 from thingstead.model.values import JsonObject, dump
 from thingstead.ports.index import Document, Removal
+from thingstead.ports.store import JournalLine
 
 TEXT = "This is a little test sentence. Testing, one, two, three."
 FIXTURES: list[JsonObject] = [
@@ -207,5 +208,65 @@ def test_a_trimmed_journal_means_a_new_index(tmp_path: Path) -> None:
         assert await index.position() == 9
         assert sorted((await find(search, "", sort="id")).ids) == ["111", "222", "tag:test"]
         await search.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("committed", [0, 7, 22])
+@pytest.mark.parametrize("desc", ["false", "true"])
+def test_search_after_walks_through_committed_and_pending_once(tmp_path: Path, committed: int, desc: str) -> None:
+    async def work(search: Search, shelf: Shelf) -> None:
+        for number in range(22):
+            if number == committed:
+                await search.flush()
+            search.written([shelf.put({"id": f"x{number}", "type": "x"})])
+        pages: list[list[str]] = []
+        last = ""
+        while not pages or pages[-1]:
+            page = await find(search, "", "x", limit="10", page="1", sort="_docid", desc=desc, lastKey=last)
+            assert page.total == 22
+            pages.append(page.ids)
+            last = page.last_key or ""
+        assert [len(ids) for ids in pages] == [10, 10, 2, 0]
+        in_order = [f"x{number}" for number in range(22)]
+        assert [id for ids in pages for id in ids] == (in_order if desc == "false" else in_order[::-1])
+
+    with_search(tmp_path, work)
+
+
+def test_what_was_not_committed_is_replayed_removals_included(tmp_path: Path) -> None:
+    shelf = Shelf()
+    lines = [JournalLine(n, "app", id, "put", "x") for n, id in enumerate("abc", 1)]
+    lines += [JournalLine(4, "app", "b", "delete", "x"), JournalLine(5, "app", "d", "put", "x")]
+    documents = {id: shelf.put({"id": id, "type": "x"}) for id in "abcd"}
+
+    class Journal:
+        async def read(self, after: int, limit: int) -> list[JournalLine]:
+            return lines[after : after + limit]
+
+        async def last(self) -> int:
+            return len(lines)
+
+        async def first(self) -> int:
+            return 1
+
+    async def current(app: str, ids: Sequence[str]) -> list[Document]:
+        return [documents[id] for id in ids if id != "b"]
+
+    async def everything() -> AsyncIterator[list[Document]]:
+        raise AssertionError("the journal is enough")
+        yield []
+
+    async def work() -> None:
+        index = await TantivyIndex.open(tmp_path / "index", "store-1")
+        index.enqueue([documents["a"], documents["b"], documents["c"]])
+        await index.close()
+        for replayed in (2, 0):
+            index = await TantivyIndex.open(tmp_path / "index", "store-1")
+            search = Search(index, shelf.read_many, ManualClock())
+            assert await search.recover(Journal(), current, everything) == search.recovered == replayed
+            assert sorted((await find(search, "")).ids) == ["a", "c", "d"]
+            assert await index.position() == 5
+            await search.close()
 
     run(work())

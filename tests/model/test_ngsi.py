@@ -1,6 +1,7 @@
 """Promise: NGSIv2 types, names, times and paths follow agent.md 17.1, and entities render in both forms."""
 
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -207,3 +208,11 @@ def test_render() -> None:
 def test_render_never_fails(values: dict[str, Any]) -> None:
     shown = ngsi.render("E", "T", {name: Shown(value) for name, value in values.items()})
     assert parse(dump(shown)) == shown if all(abs(v) < 2**63 for v in values.values() if isinstance(v, int)) else True
+
+
+def test_correlators() -> None:
+    assert ngsi.correlator(b"") is None
+    assert ngsi.correlator(b"x" * 257) is None
+    assert ngsi.correlator(b"abc") == b"abc"
+    made = UUID(ngsi.new_correlator(bytes(range(16))).decode())
+    assert (made.version, made.variant) == (4, RFC_4122)

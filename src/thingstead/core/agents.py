@@ -95,7 +95,7 @@ class Agents:
             key = self._group_key(resource, apikey)
             if await self._objects.find(key) is not None:
                 raise _taken_group(resource, apikey, service, path)
-            await self._ensure(app)
+            await self.ensure_tenant(app)
             config = {k: v for k, v in item.items() if k not in ("resource", "apikey", "trust")}
             secrets: JsonObject = {
                 "config": config,
@@ -168,7 +168,7 @@ class Agents:
         """
         failed: ThingsteadError | None = None
         if items:
-            await self._ensure(app)
+            await self.ensure_tenant(app)
         groups = await self.groups(app, path)
         for item in items:
             apikey = str(item.get("apikey", ""))
@@ -273,7 +273,8 @@ class Agents:
 
     # --- how they are kept
 
-    async def _ensure(self, app: str) -> None:
+    async def ensure_tenant(self, app: str) -> None:
+        """Make an app for a tenant that is none yet (doors.md 27). Raises Forbidden where that is off."""
         try:
             await self._tenants.get(app)
         except AppNotFound:

@@ -19,6 +19,7 @@ from thingstead.model.values import Json, JsonObject, is_object
 
 MAX_DEPTH: Final = 64
 MAX_NAME: Final = 256
+MAX_CORRELATOR: Final = 256
 DEFAULT_TYPE: Final = "Thing"
 TIME_INSTANT: Final = "TimeInstant"
 _TIMES: Final = frozenset({"DateTime", "ISO8601"})
@@ -123,6 +124,23 @@ def _check_value(value: Json, field: str) -> None:
         for key, item in value.items():
             _check_value(key, field)
             _check_value(item, field)
+
+
+# --- correlators (agent.md 2.1)
+
+
+def correlator(given: bytes) -> bytes | None:
+    """A caller's `Fiware-Correlator`, None if it stated none that can be echoed."""
+    return given if 0 < len(given) <= MAX_CORRELATOR else None
+
+
+def new_correlator(random: bytes) -> bytes:
+    """A version 4 UUID as text, from 16 random bytes."""
+    raw = bytearray(random)
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex().encode()
+    return b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 # --- tenant and path (17.1)

@@ -1,6 +1,7 @@
 """A running server: the backend, its doors on their listeners, and an orderly end."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,6 +24,7 @@ from thingstead.transports.mqtt.contract import Limits
 from thingstead.transports.mqtt.listeners import serve_tcp
 from thingstead.transports.mqtt.websocket import websocket_app
 
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  not to bind to: devices are told a name instead
 RENEW_SECONDS = 24 * 3600  # how often the age of the server's certificate is looked at
 
 
@@ -155,7 +157,7 @@ async def start(
         ):
             listeners.append(HttpListener(app, addresses.host, port))
         main, north, south, ngsi = listeners
-        told_host = settings.mqtt_host or addresses.host
+        told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
         tls = built.local.ssl_context([told_host])
         mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, tls)
         mqtt_port = await serve_tcp(broker, addresses.mqtt_plain_host, addresses.mqtt_plain_port)

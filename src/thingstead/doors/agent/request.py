@@ -3,20 +3,17 @@
 from typing import Final
 from urllib.parse import parse_qsl
 
+from thingstead.model import ngsi
 from thingstead.ports.environment import Entropy
 from thingstead.transports.http import Scope
 
 CORRELATOR: Final = b"fiware-correlator"
-_MAX_CORRELATOR: Final = 256
 
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The first header of that (lower-case) name, b"" if there is none."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for key, value in headers:
-        if key == name:
-            return value
-    return b""
+    return next((value for key, value in headers if key == name), b"")
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -46,14 +43,7 @@ def query_of(scope: Scope) -> dict[str, str]:
 
 def correlator(scope: Scope, entropy: Entropy) -> bytes:
     """The caller's `Fiware-Correlator`, or a new UUID."""
-    given = header(scope, CORRELATOR)
-    if given and len(given) <= _MAX_CORRELATOR:
-        return given
-    raw = bytearray(entropy.token(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex().encode()
-    return b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return ngsi.correlator(header(scope, CORRELATOR)) or ngsi.new_correlator(entropy.token(16))
 
 
 def content_type(scope: Scope) -> str:

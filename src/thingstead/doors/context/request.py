@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from thingstead.doors.context.errors import Refusal
+from thingstead.model import ngsi
 from thingstead.model.errors import InvalidInput, NotSupported
 from thingstead.ports.environment import Entropy
 from thingstead.transports.http import Scope
@@ -15,7 +16,6 @@ from thingstead.transports.http import Scope
 CORRELATOR: Final = b"fiware-correlator"
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 20
-_MAX_CORRELATOR: Final = 256
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _ACCEPTED: Final = ("*/*", "application/*", "application/json")
 _LATER: Final = frozenset(
@@ -70,17 +70,15 @@ def read(scope: Scope) -> Request:
     return Request(scope["method"], segments, raw, raw_query, headers, query)
 
 
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that (lower-case) name, b"" if there is none."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for key, value in headers if key == name), b"")
+
+
 def correlator(scope: Scope, entropy: Entropy) -> bytes:
     """The caller's `Fiware-Correlator`, or a new UUID."""
-    pairs: list[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in pairs:
-        if name == CORRELATOR and value and len(value) <= _MAX_CORRELATOR:
-            return value
-    raw = bytearray(entropy.token(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex().encode()
-    return b"-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return ngsi.correlator(header(scope, CORRELATOR)) or ngsi.new_correlator(entropy.token(16))
 
 
 def check_read(request: Request, known: frozenset[str]) -> None:

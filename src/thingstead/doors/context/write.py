@@ -8,7 +8,7 @@ from thingstead.core.backend import Backend
 from thingstead.core.ingest import Report
 from thingstead.core.objects import Draft
 from thingstead.doors.context.read import Entities, Part, Wanted
-from thingstead.model.errors import AppNotFound, Forbidden, KeyTaken, NotFound, Unavailable
+from thingstead.model.errors import KeyTaken, NotFound, Unavailable
 from thingstead.model.ngsi import EntityWrite, Scope, stored_name
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
@@ -31,7 +31,7 @@ class Writes:
 
         Makes the tenant if need be. Raises KeyTaken if it exists and may not, Forbidden, StoreFailed.
         """
-        await self._ensure(app)
+        await self._backend.agents.ensure_tenant(app)
         for _ in range(_ATTEMPTS):
             part = await self._part(app, path, entity)
             if part is not None and not upsert:
@@ -45,16 +45,6 @@ class Writes:
                 continue  # deleted meanwhile
             return part is not None
         raise Unavailable("the entity is being made and deleted at once; try again")
-
-    async def _ensure(self, app: str) -> None:
-        backend = self._backend
-        try:
-            await backend.tenants.get(app)
-        except AppNotFound:
-            if not backend.settings.agent_autocreate_tenants:
-                details = {"rule": "agent.autocreateTenants=false", "right": f"make app:{app}"}
-                raise Forbidden(f"the tenant {app} does not exist", details=details) from None
-            await backend.tenants.ensure(app)
 
     async def _part(self, app: str, path: str, entity: EntityWrite) -> Part | None:
         """The thing or object that takes the write: a thing if there is one."""
