@@ -176,6 +176,10 @@ def test_from_a_measure_to_a_device(tmp_path: Path) -> None:
             )
             assert (custom.status, custom.body) == (200, b"")
             assert (await doors.call("north", "GET", "/iot/devices")).json["count"] == 1
+            await doors.group(resource="/iot/json/own", apikey="below")
+            for path in ("/iot/json/own", "/iot/json/"):
+                below = await doors.call("south", "POST", f"{path}?k=below&i=below", {"a": 2}, JSON)
+                assert below.status == 200
             entity = await doors.entity()
             assert (entity["a"]["value"], entity["b"]["value"]) == (2, 3)
             refused = await doors.measure({"a": 1}, k="any")

@@ -82,6 +82,8 @@ ERRORS: list[tuple[str, str, bytes | None, dict[str, str], int, str, str]] = [
     ("GET", f"/iot/json/attrs/x?{Q}", None, {}, 405, "METHOD_NOT_ALLOWED", ""),
     ("PUT", f"/iot/json?{Q}", b"{}", JSON, 405, "METHOD_NOT_ALLOWED", ""),
     ("GET", "/", None, {}, 404, "NOT_FOUND", ""),
+    ("POST", "/iot/json/commands/?k=lone&i=x", b'{"c":1}', JSON, 404, "NOT_FOUND", ""),
+    ("POST", "/iot/d/x?k=lone&i=x", b"c|1", TEXT, 404, "NOT_FOUND", ""),
     ("POST", "/iot/services", b"{}", JSON, 404, "NOT_FOUND", ""),
     ("POST", "/iot/json?k=zzz&i=x", b'{"a":1}', JSON, 404, "DEVICE_GROUP_NOT_FOUND", "/iot/json,zzz"),
     ("POST", "/iot/json?k=closed&i=x", b'{"a":1}', JSON, 404, "DEVICE_NOT_FOUND", "No device was found with id:x"),
@@ -103,6 +105,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
         async with open_doors(tmp_path) as doors:
             await doors.group()
             await doors.group(resource="/iot/d")
+            await doors.group(apikey="lone", resource="")
             await doors.group(apikey="closed", autoprovision=False)
             await doors.group(apikey="timed", timestamp=True)
             await doors.group(apikey="ngsi", payloadType="ngsiv2")

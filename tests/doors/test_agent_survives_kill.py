@@ -1,4 +1,4 @@
-"""Promise: a measure that was answered 200, or acknowledged over MQTT, survives SIGKILL, and so does the device it made."""
+"""Promise: a measure answered 200, or acknowledged over MQTT, survives SIGKILL, and so does the device it made."""
 
 from pathlib import Path
 

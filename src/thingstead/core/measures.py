@@ -50,6 +50,11 @@ class Target(msgspec.Struct):
     own_protocol: str | None  # what the device states
     group: _Checked | None
 
+    @property
+    def resource(self) -> str | None:
+        """The resource of the group."""
+        return self.group.group.resource if self.group is not None else None
+
 
 class Measures:
     """See the module's docstring."""

@@ -35,7 +35,7 @@ class StoredObject(msgspec.Struct, frozen=True, gc=False):
     id: str
     type: str
     docid: int  # creation order within the app, unique there, kept by updates; the search-after cursor (objects.md 6.7)
-    rev: int  # internal revision: 1 at creation, +1 at each write of the row
+    rev: int  # internal revision: the `seq` of its creation, +1 at each write; an id made again never repeats one
     public: bytes  # the canonical JSON that answers are spliced from
     private: bytes | None  # secrets and what must never be serialised
 
@@ -216,19 +216,31 @@ class ShadowReads(Protocol):
 
 
 class ReadingReads(Protocol):
-    """Reads of readings: merged history overlaid by the heads; never a removed leaf, never a replaced value."""
+    """Reads of readings: merged history overlaid by the heads; never a removed leaf, never a replaced value.
+
+    `numeric`: as if only readings with a number (`value` is not None) were there: limits and offsets count only those.
+    """
 
     async def window(
-        self, series: int, start: int | None, end: int | None, *, limit: int | None = None, newest: bool = False
+        self,
+        series: int,
+        start: int | None,
+        end: int | None,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        numeric: bool = False,
     ) -> list[Reading]:
         """start <= time < end, ascending by time (descending if `newest`), at most `limit`; None bounds are open."""
         ...
 
-    async def page(self, series: int, offset: int, limit: int) -> list[Reading]:
+    async def page(self, series: int, offset: int, limit: int, *, numeric: bool = False) -> list[Reading]:
         """`limit` readings from the `offset`-th oldest on, ascending."""
         ...
 
-    async def count(self, series: int, start: int | None = None, end: int | None = None) -> int:
+    async def count(
+        self, series: int, start: int | None = None, end: int | None = None, *, numeric: bool = False
+    ) -> int:
         """How many readings `window` would give."""
         ...
 

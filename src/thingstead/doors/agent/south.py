@@ -64,6 +64,8 @@ class _South:
     async def take(self, scope: Scope, receive: Receive) -> str:
         """Take the measures of a request; returns the protocol that it spoke."""
         path: str = scope["path"]
+        if path in (JSON + "/", ULTRALIGHT + "/"):
+            path = path[:-1]
         method: str = scope["method"]
         query = query_of(scope)
         apikey, device_id = query.get("k", ""), query.get("i", "")
@@ -96,8 +98,10 @@ class _South:
             return "ul"
         if path == JSON or path.startswith(_ATTRS):
             return "json"
-        named = (await self._measures.target(source)).protocol
-        return protocol_of(named, text, stated)
+        target = await self._measures.target(source)
+        if path.startswith((JSON + "/", ULTRALIGHT + "/")) and target.resource != path:
+            raise Refusal(404, "NOT_FOUND", f"There is nothing at {path}")  # no route of a protocol is a wrong resource
+        return protocol_of(target.protocol, text, stated)
 
 
 def protocol_of(named: str | None, text: bytes | str, stated: str = "") -> str:

@@ -15,7 +15,7 @@ from thingstead.model.errors import InvalidInput
 from thingstead.ports.store import Changed, Key, Put, Refused, Remove, StoredObject
 
 _FIND = "SELECT row, rev, docid, type, parent FROM objects WHERE app = ? AND id = ?"
-_INSERT = "INSERT INTO objects(app, id, type, docid, rev, parent, public, private) VALUES(?, ?, ?, ?, 1, ?, ?, ?)"
+_INSERT = "INSERT INTO objects(app, id, type, docid, rev, parent, public, private) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
 _ROW = "SELECT last_insert_rowid()"
 _REWRITE = "UPDATE objects SET rev = ?, public = ?, private = ? WHERE row = ?"
 _MOVE = "UPDATE objects SET rev = ?, public = ?, private = ?, type = ?, parent = ? WHERE row = ?"
@@ -40,16 +40,18 @@ def put(tx: Transaction, change: Put) -> Changed | Refused:
         return Changed(rev, tx.line("put", app, id, change.type, change.public), docid, False)
     if change.keys and (taken := _taken(cursor, change, row)):
         return taken
+    seq = tx.line("put", app, id, change.type)
+    rev = rev + 1 if found else seq  # a new row begins above every rev that its id ever had
     if not found:
-        cursor.execute(_INSERT, (app, id, change.type, change.docid, change.parent, change.public, change.private))
+        cursor.execute(_INSERT, (app, id, change.type, docid, rev, change.parent, change.public, change.private))
         row = cursor.execute(_ROW).fetchall()[0][0] if change.keys else 0
     elif type_ == change.type and parent == change.parent:
-        cursor.execute(_REWRITE, (rev + 1, change.public, change.private, row))
+        cursor.execute(_REWRITE, (rev, change.public, change.private, row))
     else:
-        cursor.execute(_MOVE, (rev + 1, change.public, change.private, change.type, change.parent, row))
+        cursor.execute(_MOVE, (rev, change.public, change.private, change.type, change.parent, row))
     if change.keys is not None and (found or change.keys):
         _set_keys(cursor, row, change.keys)
-    return Changed(rev + 1, tx.line("put", app, id, change.type), docid, not found)
+    return Changed(rev, seq, docid, not found)
 
 
 def remove(tx: Transaction, change: Remove) -> Changed | Refused:
