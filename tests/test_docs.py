@@ -3,7 +3,7 @@ reference, links lead somewhere, and the commands of README and tutorial print w
 
 How commands run: the fenced `sh` blocks of a page are typed line by line into one bash, in a folder where `data` is the
 data directory of a fresh server, `docs` and `.venv` those of the checkout. Default ports become those of that server. A
-block whose fence says `sh no-test` is left out. Lines `#> ...` are the whole output of the line above; `...` in them
+block without `sh` at its fence is shown only. Lines `#> ...` are the whole output of the line above; `...` in them
 stands for anything.
 """
 
@@ -45,7 +45,7 @@ topics = import_module("thingstead.doors.agent.topics")
 REPO = Path(__file__).parent.parent
 REFERENCE = REPO / "docs" / "reference"
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
-WALKS = ("README.md", "docs/tutorial/first-device.md")
+WALKS = ("README.md", "docs/tutorial/first-device.md", "docs/how-to/clients.md", "docs/how-to/back-up.md")
 SECONDS = 60
 END = "\x1e"
 FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -82,7 +82,7 @@ def as_promised(promise: str, output: str) -> bool:
 @pytest.mark.parametrize("page", WALKS)
 def test_commands_print_what_the_page_says(page: str, tmp_path: Path) -> None:
     lines = typed((REPO / page).read_text())
-    assert len(lines) > 5
+    assert len(lines) > 1
     for name, target in ((".venv", Path(sys.prefix)), ("docs", REPO / "docs")):
         (tmp_path / name).symlink_to(target)
     with Server(tmp_path, environment={"para_root_secret_override": ""}) as server:

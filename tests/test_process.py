@@ -25,9 +25,8 @@ NO_OVERRIDE = {"para_root_secret_override": ""}
 
 def start(data: Path, *arguments: str) -> subprocess.Popen[str]:
     """`thingstead serve` on free ports, with its output kept apart."""
-    ports = [
-        f"--{name}=0" for name in ("port", "mqtt-port", "mqtt-plain-port", "agent-port", "south-port", "context-port")
-    ]
+    names = ("port", "mqtt-port", "mqtt-plain-port", "agent-port", "south-port", "context-port")
+    ports = [f"--{name}=0" for name in names if f"--{name}" not in arguments]
     command = [sys.executable, "-m", "thingstead", "serve", "--data", str(data), *ports, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

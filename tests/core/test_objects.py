@@ -93,6 +93,20 @@ def test_a_taken_key_refuses_only_its_change(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_refused_thing_of_a_batch_leaves_no_shadow(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            drafts = [Draft(type="thing", body={"name": name, "kitId": "k"}) for name in "ab"]
+            drafts.append(Draft(type="cat", body={"name": "c"}))
+            outcomes = await backend.objects.create_many(APP, drafts, ME)
+            assert [type(o) for o in outcomes] == [Written, KeyTaken, Written]
+            (kit,) = await backend.objects.list(APP, type="thing")
+            numbers = [str(n) for n in range(int(kit.id) - 5, int(kit.id) + 50)]
+            assert list(await backend.things.shadows(APP, numbers)) == [kit.id]
+
+    run(work())
+
+
 def test_custom_fields_merge_flat_and_null_removes(tmp_path: Path) -> None:
     async def work() -> None:
         async with open_backend(tmp_path) as backend:

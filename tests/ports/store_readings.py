@@ -46,6 +46,44 @@ async def the_later_write_replaces(bench: Bench) -> None:
         await bench.age()
 
 
+def _pattern(chance: random.Random) -> tuple[float | None, str | None]:
+    return chance.choice([(1.5, None), (0.0, "false"), (None, '"text"'), (None, "null"), (None, None)])
+
+
+@history
+async def numbers_are_read_as_if_alone(bench: Bench) -> None:
+    """`numeric`: windows, limits, pages and counts of numbers and booleans only, whatever texts replaced or became."""
+    chance = random.Random(10)
+    model = Model()
+    quarter = 900_000_000  # four in an hour of the engines' own summaries, and over the years before 1970
+    for _ in range(4):
+        batch = [Reading(1, chance.randrange(-20, 20) * quarter, *_pattern(chance)) for _ in range(40)]
+        batch += [Reading(2, chance.randrange(-20, 20) * quarter, None, '"text"') for _ in range(5)]
+        batch += [Reading(3, time * quarter, *_pattern(chance)) for time in (-1, 0, 1)]  # the same three, over and over
+        await bench.read(*batch)
+        model.write(batch)
+        for series in (1, 2, 3, 4):
+            await _numbers_agree(bench, model, series)
+        await bench.age()
+        for series in (1, 2, 3, 4):
+            await _numbers_agree(bench, model, series)
+
+
+async def _numbers_agree(bench: Bench, model: "Model", series: int) -> None:
+    window, count, page = bench.store.readings.window, bench.store.readings.count, bench.store.readings.page
+    every = [one for one in model.series(series) if one.value is not None]
+    for start, end in itertools.product((None, -5_000_000_001, 0, 3_600_000_000), (None, -1, 0, 900_000_001)):
+        inside = [one for one in every if (start is None or start <= one.time) and (end is None or one.time < end)]
+        assert await window(series, start, end, numeric=True) == inside
+        assert await window(series, start, end, numeric=True, newest=True) == inside[::-1]
+        assert await count(series, start, end, numeric=True) == len(inside)
+        for limit in (0, 1, 3):
+            assert await window(series, start, end, limit=limit, numeric=True) == inside[:limit]
+            assert await window(series, start, end, limit=limit, numeric=True, newest=True) == inside[::-1][:limit]
+    for offset in range(len(every) + 2):
+        assert await page(series, offset, 2, numeric=True) == every[offset : offset + 2]
+
+
 @history
 async def values_keep_their_kind(bench: Bench) -> None:
     """Numbers, booleans (both columns), text and JSON come back as they went in."""
@@ -140,11 +178,16 @@ async def a_long_history_reads_like_a_short_one(bench: Bench) -> None:
     assert all(one.text == (f'"{n}"' if n % 7 == 0 else None) for n, one in enumerate(every))
     assert await readings.window(1, None, None, newest=True) == every[::-1]
     assert await readings.count(1) == total
+    numbers = [one for one in every if one.value is not None]
+    assert await readings.window(1, None, None, numeric=True) == numbers
+    assert await readings.window(1, None, None, limit=6_000, numeric=True, newest=True) == numbers[:-6_001:-1]
+    assert await readings.count(1, numeric=True) == len(numbers)
     for first, last in ((0, 1), (100, 7_777), (5_000, 12_000), (11_999, 20_000)):
         assert await readings.count(1, first * step, last * step) == len(every[first:last])
         assert await readings.window(1, first * step, last * step) == every[first:last]
     for offset, limit in ((0, 500), (499, 3), (5_000, 500), (6_500, 6_000), (11_500, 500), (11_999, 9), (12_000, 1)):
         assert await readings.page(1, offset, limit) == every[offset : offset + limit]
+        assert await readings.page(1, offset, limit, numeric=True) == numbers[offset : offset + limit]
 
 
 class Model:
@@ -176,8 +219,14 @@ async def _agrees(bench: Bench, model: Model, chance: random.Random) -> None:
         assert await readings.window(series, low, high, limit=limit) == inside[:limit]
         assert await readings.window(series, low, high, limit=limit, newest=True) == inside[::-1][:limit]
         assert await readings.count(series, low, high) == len(inside)
+        numbers = [one for one in inside if one.value is not None]
+        assert await readings.window(series, low, high, limit=limit, numeric=True) == numbers[:limit]
+        assert await readings.window(series, low, high, limit=limit, newest=True, numeric=True) == numbers[::-1][:limit]
+        assert await readings.count(series, low, high, numeric=True) == len(numbers)
         offset = chance.randrange(len(every) + 2)
         assert await readings.page(series, offset, limit) == every[offset : offset + limit]
+        numbers = [one for one in every if one.value is not None]
+        assert await readings.page(series, offset, limit, numeric=True) == numbers[offset : offset + limit]
     latest = await readings.latest(range(1, 5))
     assert latest == {series: model.series(series)[-1] for series in range(1, 5) if model.series(series)}
 

@@ -144,6 +144,24 @@ class DropsReplacedValues(Faulty):
         return Reads()
 
 
+class CutsBeforeItFilters(Faulty):
+    """Takes texts out of a window of numbers only after cutting it to its limit."""
+
+    @property
+    def readings(self) -> Any:
+        right = self.right.readings
+
+        class Reads:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(right, name)
+
+            async def window(self, *bounds: Any, numeric: bool = False, **more: Any) -> Sequence[Reading]:
+                found = await right.window(*bounds, **more)
+                return [one for one in found if one.value is not None] if numeric else found
+
+        return Reads()
+
+
 class ForgetsFollowers(Faulty):
     """Does not wait for slow followers."""
 
@@ -158,7 +176,7 @@ def _without(struct: Any, **changed: Any) -> Any:
 
 FAULTY: list[type[Faulty]] = [
     LosesTheTail, IgnoresExpect, SplitsBatches, ReusesSequences, ForgetsKeys, MixesTenants, DropsReplacedValues,
-    ForgetsFollowers,
+    CutsBeforeItFilters, ForgetsFollowers,
 ]  # fmt: skip
 
 

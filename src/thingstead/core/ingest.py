@@ -380,7 +380,7 @@ class Ingest:
                 group.touched[key].rev = result.rev
         if puts:
             documents: list[Document | Removal] = [
-                document_of_put(put, result.seq)
+                document_of_put(put, result.seq, new=result.created)
                 for put, result in zip(puts, committed.changes, strict=True)
                 if isinstance(result, Changed)
             ]

@@ -12,7 +12,7 @@ import msgspec
 
 from thingstead.core.hub import ORPHAN, Hub, ObjectChanged, everything, subject
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
-from thingstead.core.shapes import document_of, object_of
+from thingstead.core.shapes import document_of, document_of_put, object_of
 from thingstead.model import objects as model
 from thingstead.model import types
 from thingstead.model.errors import (
@@ -21,6 +21,7 @@ from thingstead.model.errors import (
     InvalidInput,
     KeyTaken,
     NotFound,
+    NotSupported,
     ThingsteadError,
     Unavailable,
     VersionMismatch,
@@ -30,7 +31,19 @@ from thingstead.model.principals import Principal
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.index import Document, Removal
-from thingstead.ports.store import Batch, Changed, Committed, Key, Put, Refused, Remove, ShadowPut, Store, StoredObject
+from thingstead.ports.store import (
+    Batch,
+    Change,
+    Changed,
+    Committed,
+    Key,
+    Put,
+    Refused,
+    Remove,
+    ShadowPut,
+    Store,
+    StoredObject,
+)
 
 __all__ = ["Draft", "Feed", "Objects", "TypeRegister", "Written"]
 
@@ -137,24 +150,37 @@ class Objects:
     async def create_many(
         self, app: str, drafts: Sequence[Draft], actor: Principal, *, together: bool = False
     ) -> list[Written | ThingsteadError]:
-        """Create several in one transaction. Each has its own outcome; `together`: one failure fails all."""
+        """Create several; each has its own outcome. `together`: in one transaction, and one failure fails all.
+
+        Objects without a kind share a transaction; what a kind adds is stored with its object or not at all.
+        """
+        if together:
+            all_works = [await self._draft(app, draft, actor, "create") for draft in drafts]
+            made = await self._commit(app, all_works, together=True)
+            for outcome in made:
+                if isinstance(outcome, ThingsteadError):
+                    raise outcome
+            return list(made)
         outcomes: list[Written | ThingsteadError | None] = [None] * len(drafts)
         works: list[_Work] = []
         places: list[int] = []
+        single: list[int] = []
         for n, draft in enumerate(drafts):
+            if types.clean(draft.type) in self._kinds:
+                single.append(n)
+                continue
             try:
                 works.append(await self._draft(app, draft, actor, "create"))
                 places.append(n)
-            except InvalidInput as error:
-                if together:
-                    raise
+            except (InvalidInput, Conflict) as error:
                 outcomes[n] = error
-        for place, outcome in zip(places, await self._commit(app, works, together=together), strict=True):
+        for place, outcome in zip(places, await self._commit(app, works), strict=True):
             outcomes[place] = outcome
-        if together:
-            for outcome in outcomes:
-                if isinstance(outcome, ThingsteadError):
-                    raise outcome
+        for n in single:
+            try:
+                outcomes[n] = await self.create(app, drafts[n], actor)
+            except (InvalidInput, Conflict, NotSupported) as error:
+                outcomes[n] = error
         return [o for o in outcomes if o is not None]
 
     async def patch(
@@ -222,10 +248,7 @@ class Objects:
                 break
         else:
             raise Unavailable("the object is being changed too often; try again")
-        removals: list[Document | Removal] = []
-        for change, result in zip(changes, committed.changes, strict=True):
-            if isinstance(result, Changed) and result.seq:
-                removals.append(Removal(app, change.id, result.seq))
+        removals = _beside(changes, committed.changes)
         self._feed.written(removals)
         if subjects:
             self._hub.publish(subjects, ObjectChanged(app, id, obj.type, "delete", obj.parentid or "", row.public))
@@ -386,6 +409,7 @@ class Objects:
             work.object.rev, work.object.docid = result.rev, result.docid
             documents.append(document_of(work.object, result.seq, new=result.created))
             outcomes.append(Written(work.object, work.put.public, result.created, work.prepared.once))
+        documents += _beside(batch.changes[len(works) :], committed.changes[len(works) :])
         self._feed.written(documents)
         await _undo(failed)
         for n, (work, outcome) in enumerate(zip(works, outcomes, strict=True)):
@@ -437,6 +461,18 @@ class Objects:
 
 class _Stale(Conflict):
     """The row moved on; compute the change again."""
+
+
+def _beside(changes: Sequence[Change], results: Sequence[Changed | Refused]) -> list[Document | Removal]:
+    """What the index hears of changes that come with an object."""
+    found: list[Document | Removal] = []
+    for change, result in zip(changes, results, strict=True):
+        if isinstance(result, Changed) and result.seq:
+            if isinstance(change, Put):
+                found.append(document_of_put(change, result.seq, new=result.created))
+            else:
+                found.append(Removal(change.app, change.id, result.seq))
+    return found
 
 
 def _refusal(result: Refused, committed: Committed) -> ThingsteadError:

@@ -20,9 +20,9 @@ def document_of(obj: Object, seq: int, *, new: bool = False) -> Document | Remov
     return Document(obj.app, obj.id, obj.type, obj.docid, seq, obj.searchable(), new)
 
 
-def document_of_put(put: Put, seq: int) -> Document | Removal:
-    """The index's form of a new object that was written."""
-    return document_of(model.decode(put.app, put.public, docid=put.docid), seq, new=True)
+def document_of_put(put: Put, seq: int, *, new: bool) -> Document | Removal:
+    """The index's form of an object that was written as bytes."""
+    return document_of(model.decode(put.app, put.public, docid=put.docid), seq, new=new)
 
 
 def shadow_put(app: str, thing: str, shadow: Shadow, expect: int) -> ShadowPut:
