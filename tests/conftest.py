@@ -9,6 +9,7 @@ import pytest
 
 from support.environment import CountingIds, ManualClock
 from support.server import Server
+from support.stages import STAGES, Stage
 
 ORDER = ("model", "ports", "engines", "core", "transports", "doors", "server")
 
@@ -47,6 +48,12 @@ def clock() -> ManualClock:
 @pytest.fixture
 def ids() -> CountingIds:
     return CountingIds()
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """For tests that read histories: each runs at every stage. See `support.stages`."""
+    return request.param
 
 
 @pytest.fixture

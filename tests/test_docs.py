@@ -12,15 +12,18 @@ import inspect
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
 import msgspec
 import pytest
-from support.server import Server
 
+from support.client import Client
+from support.server import Server
 from thingstead.core.resources import Pattern
 from thingstead.doors.agent import errors as agent_errors
 from thingstead.doors.agent import routes as agent_routes
@@ -103,6 +106,38 @@ def test_commands_print_what_the_page_says(page: str, tmp_path: Path) -> None:
         for (command, promise), output, code in zip(lines, outputs[::2], outputs[1::2], strict=True):
             assert code == "0", (command, output)
             assert as_promised(here(promise, server), output.strip("\n")), (command, output)
+
+
+def test_a_live_copy_opens_with_all_that_was_acknowledged_before(tmp_path: Path) -> None:
+    """back_up.py as its page uses it, while somebody writes; the copy is opened by a server of its own."""
+    copied = threading.Event()
+
+    def write(client: Client) -> None:
+        while not copied.is_set():
+            assert client.send("POST", "/v1/notes", {"text": "meanwhile"}).status_code == 201
+
+    with Server(tmp_path) as server, ThreadPoolExecutor(1) as others:
+        client = Client(server.http, server.root)
+        assert client.send("PUT", "/v1/things/kit", {"name": "Kit"}).status_code == 201
+        for step in range(20):
+            report = {"state": {"reported": {"step": step}}}
+            assert client.send("POST", "/v1/things/kit/shadow", report).status_code == 200
+            assert client.send("PUT", f"/v1/notes/n{step}", {"text": "before"}).status_code == 200
+        writing = others.submit(write, client)
+        try:
+            (tmp_path / "copy").mkdir()
+            command = [sys.executable, REPO / "docs/how-to/back_up.py", server.data, tmp_path / "copy" / "data"]
+            subprocess.run(command, check=True, timeout=SECONDS)
+        finally:
+            copied.set()
+        writing.result(SECONDS)
+    with Server(tmp_path / "copy") as server:
+        client = Client(server.http, server.root)
+        readings = client.send("GET", "/v1/things/kit/readings?order=asc").json()["items"]
+        assert [reading["value"] for reading in readings] == list(range(20))
+        assert client.send("GET", "/v1/things/kit").json()["deviceState"] == {"step": 19}
+        found = client.send("GET", "/v1/notes?q=before&limit=100").json()["items"]
+        assert {note["id"] for note in found} == {f"n{step}" for step in range(20)}
 
 
 # --- links
@@ -239,9 +274,9 @@ def plain(path: str) -> str:
 def dictionary(module: object, name: str) -> ast.Dict:
     """The literal that is assigned to a name or attribute anywhere in a module."""
     for node in ast.walk(ast.parse(inspect.getsource(module))):  # pyright: ignore[reportArgumentType]
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        for target in targets:
-            if name == getattr(target, "attr", getattr(target, "id", None)) and isinstance(node.value, ast.Dict):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Dict):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if name == getattr(target, "attr", getattr(target, "id", None)):
                 return node.value
     raise AssertionError(f"no {name} in {module}")
 
@@ -297,10 +332,8 @@ def test_every_route_of_the_things_door() -> None:
 def test_every_route_of_the_hypermedia_door() -> None:
     told = routes_told("Hypermedia, main port")
     names = {name for name in paths(told) if name.count("/") == 1} - {"/", "/rels"}
-    for segments in (
-        [""],
-        *([name, *rest] for name in hypermedia_routes._LISTS for rest in ([""], ["create"], ["x"], ["x", "edit"], ["x", "summary"])),
-    ):
+    below = ([""], ["create"], ["x"], ["x", "edit"], ["x", "summary"])
+    for segments in ([""], *([name, *rest] for name in hypermedia_routes._LISTS for rest in below)):
         path = "/" + "/".join("{}" if part == "x" else part for part in segments)
         try:
             handlers = hypermedia_routes.route(segments).handlers
@@ -331,7 +364,11 @@ def test_every_route_of_the_context_broker_and_of_kits() -> None:
 
 def test_every_name_on_the_main_port() -> None:
     page = reference("routes.md")
-    for name in [*keys_of(dictionary(running, "doors")), "health", "metrics", "console", "docs", "signin", "signout", "403"]:
+    table = dictionary(running, "doors")
+    spread = [value for key, value in zip(table.keys, table.values, strict=True) if key is None]
+    names = [*keys_of(table), *(name for call in spread for name in ast.literal_eval(call.args[0]))]  # pyright: ignore
+    assert {"v1", "metrics"} <= set(names)
+    for name in names:
         assert f"`/{name}`" in page or f" /{name}" in page, name
 
 

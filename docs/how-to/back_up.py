@@ -2,8 +2,8 @@
 
     python3 docs/how-to/back_up.py data backup
 
-The order matters: `store.db` before `series.db`. Readings move from the first to the second, and what moves in between is then
-in both copies; the other way round it would be in neither. The search index is left out: it is made anew.
+The order matters: `store.db` before `series.db`. Readings move from the first to the second, and what moves in between
+is then in both copies; the other way round it would be in neither. The search index is left out: it is made anew.
 """
 
 import shutil

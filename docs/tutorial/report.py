@@ -2,8 +2,8 @@
 
     python docs/tutorial/report.py thing.json temp=24.5 [NAME=VALUE ...]
 
-`thing.json` is the answer to the creation of the thing (or of its credentials). Needs paho-mqtt. Ends once the server has
-acknowledged the report; with 1 if it refuses, or says nothing for 10 seconds.
+`thing.json` is the answer to the creation of the thing (or of its credentials). Needs paho-mqtt. Ends once the server
+has acknowledged the report; with 1 if it refuses, or says nothing for 10 seconds.
 """
 
 import json

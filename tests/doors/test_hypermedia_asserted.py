@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from support.chain import Chain, chain, href, id_of
+from support.stages import Stage
 
 HAL = "application/hal+json"
 
@@ -249,21 +250,23 @@ def test_23_sensor_edited(api: Chain) -> None:
     assert edited["_links"]["self"]["title"] == "humidity"
 
 
-def test_24_history(api: Chain) -> None:
+def test_24_history(api: Chain, stage: Stage) -> None:
     sensor = api.sensor(api.device(api.site()))
-    for minutes in (2, 1):
-        api.data(sensor, {"value": minutes, "timestamp": at(minutes)})
+    with api.written(stage):
+        for minutes in (2, 1):
+            api.data(sensor, {"value": minutes, "timestamp": at(minutes)})
     found = api.get(href(sensor, "ch:dataHistory"))
     assert found["dataType"] == "float"
     assert [point["value"] for point in found["data"]] == [2.0, 1.0]
     assert set(found["data"][0]) == {"timestamp", "value"}
 
 
-def test_25_old_readings_and_lists(api: Chain) -> None:
+def test_25_old_readings_and_lists(api: Chain, stage: Stage) -> None:
     sensor = api.sensor(api.device(api.site()))
-    old = api.data(sensor, {"value": 20, "timestamp": "2013-01-12T16:18:26+00:00"})
+    with api.written(stage):
+        old = api.data(sensor, {"value": 20, "timestamp": "2013-01-12T16:18:26+00:00"})
+        several = api.data(sensor, [{"value": v, "timestamp": at(v)} for v in (3, 2, 1)])
     assert old == {"value": 20.0, "timestamp": "2013-01-12T16:18:26+00:00"}
-    several = api.data(sensor, [{"value": v, "timestamp": at(v)} for v in (3, 2, 1)])
     assert [point["value"] for point in several] == [3.0, 2.0, 1.0]
     assert [point["value"] for point in api.get(href(sensor, "ch:dataHistory"))["data"]] == [20.0, 3.0, 2.0, 1.0]
 
@@ -302,9 +305,10 @@ def test_30_bad_times_in_filters(api: Chain, query: str) -> None:
         assert "invalid timestamp format for" in answer.json()["message"]
 
 
-def test_31_aggregates(api: Chain) -> None:
+def test_31_aggregates(api: Chain, stage: Stage) -> None:
     sensor = api.sensor(api.device(api.site()))
-    api.data(sensor, [{"value": v, "timestamp": f"2023-11-14T23:{v}:00Z"} for v in (10, 20, 30)])
+    with api.written(stage):
+        api.data(sensor, [{"value": v, "timestamp": f"2023-11-14T23:{v}:00Z"} for v in (10, 20, 30)])
     template = href(sensor, "ch:aggregateData")
     assert template.endswith("{&aggtime}")
     for bad in ("", "&aggtime=1s"):
@@ -396,11 +400,12 @@ def test_39_types_that_are_not_available(api: Chain) -> None:
     assert "message" in answer.json()
 
 
-def test_41_a_long_history_opens_at_its_end(api: Chain) -> None:
+def test_41_a_long_history_opens_at_its_end(api: Chain, stage: Stage) -> None:
     sensor = api.sensor(api.device(api.site()))
     start = datetime(2020, 1, 1, tzinfo=UTC)
     points = [{"value": n, "timestamp": (start + timedelta(seconds=n)).isoformat()} for n in range(1500)]
-    assert len(api.data(sensor, points)) == 1500
+    with api.written(stage):
+        assert len(api.data(sensor, points)) == 1500
     found = api.get(href(sensor, "ch:dataHistory"))
     assert {"previous", "first"} < set(found["_links"])
     assert not {"next", "last"} & set(found["_links"])

@@ -10,6 +10,7 @@ import pytest
 
 from support.backend import owner
 from support.chain import Chain, chain, href, id_of
+from support.stages import Stage
 from thingstead.core.ingest import Report
 from thingstead.core.kinds.base import Draft
 from thingstead.core.objects import Written
@@ -28,8 +29,8 @@ def thing(api: Chain, app: str = "para", *, credentials: bool = False, **body: A
     return api.server.run(api.server.backend.objects.create(app, draft, owner(app)))
 
 
-def report(api: Chain, id: str, reported: JsonObject, app: str = "para") -> None:
-    api.server.run(api.server.backend.ingest.report(Report(app=app, thing=id, reported=reported)))
+def report(api: Chain, id: str, reported: JsonObject, app: str = "para", time: int | None = None) -> None:
+    api.server.run(api.server.backend.ingest.report(Report(app=app, thing=id, reported=reported, time=time)))
 
 
 def shadow(api: Chain, id: str) -> JsonObject:
@@ -66,19 +67,57 @@ def test_a_thing_of_another_door(api: Chain) -> None:
     assert edited["unit"] == "°C"
 
 
-def test_a_text_that_becomes_a_number_appears_and_stays(api: Chain) -> None:
+def test_a_text_that_becomes_a_number_appears_and_stays(api: Chain, stage: Stage) -> None:
     made = thing(api).object.id
     report(api, made, {"level": "low"})
     assert titles(api.get(f"/sensors/?device_id={made}")) == []
     hidden = api.server.run(api.server.backend.things.shadow("para", made)).leaves["level"].sensor
     assert api.request("GET", f"/sensors/{hidden}").status_code == 404
     for value in (5, "high"):
-        report(api, made, {"level": value})
+        with api.written(stage):
+            report(api, made, {"level": value})
         sensor = api.get(f"/sensors/{hidden}")
         assert sensor["value"] == 5.0
         history = api.get(href(sensor, "ch:dataHistory"))
         assert [point["value"] for point in history["data"]] == [5.0]
         assert history["totalCount"] == 1
+
+
+def test_texts_between_the_numbers_are_not_counted(api: Chain, stage: Stage) -> None:
+    """Pages, windows, totals, buckets and the value of a sensor that began as a number, and of one that did not."""
+    made = thing(api).object.id
+    start = 1_700_000_000
+    values: list[float | bool | str] = [n if n % 3 else "text" for n in range(30)]
+    with api.written(stage):
+        for first in (0, "text"):
+            for n, value in enumerate([first, *values[1:-1], True, *["text"] * 40]):
+                report(api, made, {f"began with {first}": value}, time=(start + 60 * n) * 1_000_000)
+        report(api, made, {"began with 0": "text"}, time=(start + 60) * 1_000_000)  # a number once, replaced
+        report(api, made, {"began with 0": 3}, time=(start + 180) * 1_000_000)  # and a text that became one
+    shown = {
+        "began with 0": [0.0, 2.0, 3.0, *(float(n) for n in range(4, 29) if n % 3), 1.0],
+        "began with text": [*(float(n) for n in range(29) if n % 3), 1.0],
+    }
+    found = api.get(f"/sensors/?device_id={made}")
+    for sensor in (api.get(item["href"]) for item in found["_links"]["items"]):
+        wanted = shown.pop(sensor["metric"])
+        assert (sensor["value"], sensor["dataType"]) == (1.0, "float")
+        history = href(sensor, "ch:dataHistory")
+        within = f"&timestamp__gte={start}&timestamp__lt={start + 100_000}"
+        whole = f"&timestamp__gte={start - 3600}&timestamp__lt={start + 100_000}"
+        for query, part in (
+            ("", wanted),
+            ("&limit=4", wanted[-4:]),
+            ("&limit=4&offset=3", wanted[3:7]),
+            (within, wanted),
+            (f"{within}&limit=4", wanted[-4:]),
+            (f"{within}&limit=4&offset=3", wanted[3:7]),
+        ):
+            page = api.get(history + query)
+            assert ([point["value"] for point in page["data"]], page["totalCount"]) == (part, len(wanted)), query
+        buckets = api.get(history.replace("/sensordata/", "/aggregate_data/") + f"&aggtime=1h{whole}")["data"]
+        assert sum(bucket["count"] for bucket in buckets) == len(wanted)
+    assert shown == {}
 
 
 def test_things_without_a_site_hang_under_the_default_one(api: Chain) -> None:

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from support.devices import Device, Site, site
+from support.stages import Stage
 
 START = 1_700_000_000_000  # ms
 
@@ -35,9 +36,10 @@ def kit(here: Site, points: int = 0, **body: Any) -> dict[str, Any]:
     return thing
 
 
-def test_the_three_bodies(here: Site) -> None:
+def test_the_three_bodies(here: Site, stage: Stage) -> None:
     """Exactly those of things.md 10.1."""
-    kit(here, 2, kitId="001", description="Prototype 1", admin="a@example.org", ip="192.0.2.7")
+    with here.written(stage):
+        kit(here, 2, kitId="001", description="Prototype 1", admin="a@example.org", ip="192.0.2.7")
     details = {"id": "001", "ip": "192.0.2.7", "admin": "a@example.org", "description": "Prototype 1"}
     light = [{"timestamp": START + 1000, "value": 501}, {"timestamp": START, "value": 500}]
     data = {"light": light, "temp": [{"timestamp": START, "value": 24}]}
@@ -181,8 +183,9 @@ QUERIES: list[tuple[str, dict[str, list[int]]]] = [
 ]
 
 
-def test_parameters(here: Site) -> None:
-    kit(here, 6, kitId="001")
+def test_parameters(here: Site, stage: Stage) -> None:
+    with here.written(stage):
+        kit(here, 6, kitId="001")
     for query, values in QUERIES:
         answer = here.call("GET", f"/kits/001/data?{query}")
         assert answer.status_code == 200, (query, answer.text)
@@ -192,8 +195,9 @@ def test_parameters(here: Site) -> None:
     assert point == [{"timestamp": (START + 5000) // 3000 * 3000, "value": 505}]
 
 
-def test_pages_of_data(here: Site) -> None:
-    kit(here, 7, kitId="001")
+def test_pages_of_data(here: Site, stage: Stage) -> None:
+    with here.written(stage):
+        kit(here, 7, kitId="001")
     seen: list[int] = []
     path = "/kits/001/data?limit=3"
     while path:

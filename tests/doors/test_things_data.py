@@ -8,6 +8,7 @@ import pytest
 
 from support.devices import Device, Site, site
 from support.environment import NOON, ManualClock
+from support.stages import Stage
 
 
 @pytest.fixture
@@ -20,11 +21,11 @@ def state(here: Site, thing: dict[str, Any]) -> Any:
     return here.call("GET", f"/v1/things/{thing['id']}").json()["deviceState"]
 
 
-def test_the_first_walk(here: Site) -> None:
+def test_the_first_walk(here: Site, stage: Stage) -> None:
     """doors.md: a thing made at `/v1`, its report as state, as readings, as sensors and as a kit's data."""
     thing = here.thing(kitId="walk", sensorUnits={"temp": "celsius"})
     report = {"temp": 24.5, "label": "x", "nested": {"a": 1}}
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         device.ask("update", {"state": {"reported": report}})
     assert state(here, thing) == report
     sensors = here.call("GET", f"/v1/things/{thing['id']}/sensors").json()
@@ -59,9 +60,9 @@ VALUES = [
 ]
 
 
-def test_single_values(here: Site) -> None:
+def test_single_values(here: Site, stage: Stage) -> None:
     thing = here.thing()
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         for payload, value in VALUES:
             device.publish(f"things/{device.name}/data/t.1", payload)
             assert state(here, thing) == {"t.1": value}
@@ -97,18 +98,18 @@ TIMES = [
 
 
 @pytest.mark.parametrize(("name", "given", "milliseconds"), TIMES)
-def test_a_devices_own_time(here: Site, name: str, given: float, milliseconds: int) -> None:
+def test_a_devices_own_time(here: Site, name: str, given: float, milliseconds: int, stage: Stage) -> None:
     thing = here.thing()
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         device.publish(f"things/{device.name}/data", {"a": 1, name: given})
     assert state(here, thing) == {"a": 1}
     items = here.call("GET", f"/v1/things/{thing['id']}/readings").json()["items"]
     assert items == [{"sensor": "a", "timestamp": milliseconds, "value": 1}]
 
 
-def test_an_older_time_makes_a_reading_and_no_state(here: Site) -> None:
+def test_an_older_time_makes_a_reading_and_no_state(here: Site, stage: Stage) -> None:
     thing = here.thing()
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         device.publish(f"things/{device.name}/data", {"a": "new", "ts": 1_700_000_200})
         device.publish(f"things/{device.name}/data", {"a": "old", "ts": 1_700_000_100})
     assert state(here, thing) == {"a": "new"}
@@ -116,13 +117,16 @@ def test_an_older_time_makes_a_reading_and_no_state(here: Site) -> None:
     assert [item["value"] for item in items] == ["new", "old"]
 
 
-def test_a_time_ahead_becomes_receive_time(tmp_path: Path) -> None:
+def test_a_time_ahead_becomes_receive_time(tmp_path: Path, stage: Stage) -> None:
     """More than five minutes ahead is a wrong clock (doors.md 13)."""
     clock = ManualClock()
     with site(tmp_path, clock=clock) as here:
         thing = here.thing()
         details = thing["deviceDetails"]
-        with Device(here.plain, username=details["thingName"], password=details["secret"]) as device:
+        with (
+            here.written(stage),
+            Device(here.plain, username=details["thingName"], password=details["secret"]) as device,
+        ):
             device.publish(f"things/{details['thingName']}/data", {"a": 1, "ts": NOON // 1000 + 299_000})
             device.publish(f"things/{details['thingName']}/data", {"b": 1, "ts": NOON // 1000 + 301_000})
         items = here.call("GET", f"/v1/things/{thing['id']}/readings", auth=here.keys).json()
@@ -170,11 +174,11 @@ def test_plain_data_is_also_told_to_subscribers(here: Site) -> None:
     assert topics == {f"things/{device.name}/data", f"$aws/things/{device.name}/shadow/update/documents"}
 
 
-def test_every_report_is_its_own_reading(here: Site) -> None:
+def test_every_report_is_its_own_reading(here: Site, stage: Stage) -> None:
     """Many untimed reports at once: stamps grow strictly, nothing is lost (doors.md 12)."""
     thing = here.thing()
     count = 500
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         for n in range(count):
             device._client.publish(f"things/{device.name}/data", b'{"n":%d}' % n, 1)
         device.publish(f"things/{device.name}/data", {"last": 1})
@@ -184,11 +188,12 @@ def test_every_report_is_its_own_reading(here: Site) -> None:
             deadline -= 1
             items = here.call("GET", f"/v1/things/{thing['id']}/readings?sensor=n&limit=1000&order=asc").json()["items"]
     assert [item["value"] for item in items] == list(range(count))
+    assert here.call("GET", f"/v1/things/{thing['id']}/readings?sensor=n&limit=1000&order=asc").json()["items"] == items
 
 
-def test_readings_in_pages(here: Site) -> None:
+def test_readings_in_pages(here: Site, stage: Stage) -> None:
     thing = here.thing()
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         for n in range(10):
             device.publish(f"things/{device.name}/data", {"a": n, "b": -n, "ts": 1_700_000_000 + n})
     path = f"/v1/things/{thing['id']}/readings"
@@ -228,9 +233,9 @@ WINDOWS: list[tuple[str, list[int]]] = [
 ]
 
 
-def test_windows_and_aggregates(here: Site) -> None:
+def test_windows_and_aggregates(here: Site, stage: Stage) -> None:
     thing = here.thing()
-    with Device(here.tls, thing["deviceDetails"]) as device:
+    with here.written(stage), Device(here.tls, thing["deviceDetails"]) as device:
         for n in range(10):
             device.publish(f"things/{device.name}/data", {"a": n, "ts": 1_700_000_000 + n})
     for query, values in WINDOWS:

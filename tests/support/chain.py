@@ -23,6 +23,7 @@ class Chain:
 
     def __init__(self, server: Listening, door: hypermedia.Door) -> None:
         self.server = server
+        self.written = server.written
         self.door = door
         self.url = server.url
 

@@ -41,6 +41,7 @@ class Site:
         self.inner = inner
         self.backend = inner.backend
         self.url = inner.url
+        self.written = inner.written
         self.broker = broker
         self.door = door
         self.tls = tls

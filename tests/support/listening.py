@@ -11,6 +11,7 @@ import uvloop
 
 from support.backend import ROOT_SECRET, open_built, totals
 from support.sign import Signer
+from support.stages import Stage, begin, reach
 from thingstead.core.backend import Backend
 from thingstead.ports.environment import Clock
 from thingstead.server.compose import Built
@@ -34,6 +35,13 @@ class Listening:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of work done in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+
+    @contextmanager
+    def written(self, stage: Stage) -> Generator[None]:
+        """Readings that are written inside are merged as far as `stage` says when it ends (`support.stages`)."""
+        begun = self.run(begin(self.backend.store, stage))
+        yield
+        self.run(reach(self.backend.store, stage, begun))
 
     def totals(self) -> tuple[int, int, int, int]:
         """See `support.backend.totals`."""

@@ -17,7 +17,6 @@ from thingstead.model.shadow import Leaf, Shadow
 from thingstead.ports.store import Key, Reading
 
 _PAGE = 1000
-_LOOK_BACK = 10_000  # readings looked through for a number in a sensor whose newest value is none
 
 Row = tuple[int, float]
 """(time, value) of a reading."""
@@ -198,7 +197,8 @@ class Reader:
         row = columns(leaf.value)
         if row is not None and row[0] is not None:
             return leaf.time, row[0]
-        rows = numbers(await self._backend.store.readings.window(series, None, None, limit=_LOOK_BACK, newest=True))
+        readings = self._backend.store.readings
+        rows = numbers(await readings.window(series, None, None, limit=1, newest=True, numeric=True))
         return rows[0] if rows else None
 
     # --- metadata

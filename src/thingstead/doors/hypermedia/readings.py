@@ -41,43 +41,34 @@ def _window(query: Pairs, now: int, default: int) -> Window:
 
 
 class _Series:
-    """The numbers of one series. One that began with texts is read whole, so that its pages count numbers only."""
+    """The numbers of one series."""
 
     def __init__(self, backend: Backend, sensor: Object) -> None:
         series = sensor.hidden["series"]
         assert isinstance(series, int)
         self._number = series
         self._readings = backend.store.readings
-        self._pure = sensor.custom.get("dataType") in ("float", "bool")
 
     async def count(self, at: Window | None) -> int:
         start, end = (None, None) if at is None else (at.start, at.end)
-        if self._pure:
-            return await self._readings.count(self._number, start, end)
-        return len(await self.window(at))
+        return await self._readings.count(self._number, start, end, numeric=True)
 
-    async def window(self, at: Window | None) -> list[Row]:
-        start, end = (None, None) if at is None else (at.start, at.end)
-        return numbers(await self._readings.window(self._number, start, end))
+    async def window(self, at: Window) -> list[Row]:
+        return numbers(await self._readings.window(self._number, at.start, at.end, numeric=True))
 
     async def page(self, at: Window | None, page: Page, *, newest: bool) -> list[Row]:
-        if not self._pure:
-            rows = await self.window(at)
-            return rows[page.offset : page.offset + page.limit]
         if at is None:
-            return numbers(await self._readings.page(self._number, page.offset, page.limit))
-        if newest:
-            rows = await self._readings.window(self._number, at.start, at.end, limit=page.limit, newest=True)
-            return numbers(reversed(rows))
-        rows = await self._readings.window(self._number, at.start, at.end, limit=page.offset + page.limit)
-        return numbers(rows[page.offset :])
+            return numbers(await self._readings.page(self._number, page.offset, page.limit, numeric=True))
+        limit = page.limit if newest else page.offset + page.limit
+        rows = await self._readings.window(self._number, at.start, at.end, limit=limit, newest=newest, numeric=True)
+        return numbers(reversed(rows) if newest else rows[page.offset :])
 
     async def aggregate(self, at: Window, width: int) -> list[buckets.Bucket]:
         found = buckets.Aggregation(width)
         span = buckets.raw(at, width)
         start = span.start
         while start < span.end:
-            rows = await self._readings.window(self._number, start, span.end, limit=_CHUNK)
+            rows = await self._readings.window(self._number, start, span.end, limit=_CHUNK, numeric=True)
             found.add(numbers(rows))
             if len(rows) < _CHUNK:
                 break

@@ -15,7 +15,7 @@ import orjson
 import tantivy
 from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, PRESENT, column, id_of, key
+from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, PRESENT, TIMED, UNTIMED, column, id_of, key
 from thingstead.engines.tantivy.translate import Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
@@ -51,6 +51,7 @@ class _Plan:
     base: Query
     exact: bool
     direct: bool  # tantivy alone can order it
+    timed: bool  # by a field that has a column of its own
     heavy: bool
 
 
@@ -90,13 +91,15 @@ class TantivySnapshot:
         # Nothing is left to decide after `_docid`, which is unique.
         ends = next((at + 1 for at, by in enumerate(request.sort) if by.field == DOCID), len(request.sort))
         sort = request.sort[:ends]
+        timed = translation.exact and len(sort) == 1 and sort[0].field == TIMED and not translation.present(UNTIMED)
         direct = translation.exact and (
             not sort
+            or timed
             or sort[0].field == DOCID
             or (len(sort) == 1 and not translation.present(NOT_ONE_NUMBER + sort[0].field))
         )
         return _Plan(
-            request, sort, translation.scope, all_of(must, without), translation.exact, direct, translation.heavy
+            request, sort, translation.scope, all_of(must, without), translation.exact, direct, timed, translation.heavy
         )
 
     def _keyed(self, request: SearchRequest) -> Query:
@@ -118,6 +121,8 @@ class TantivySnapshot:
     def _direct(self, plan: _Plan) -> Hits:
         if not plan.request.limit:
             return Hits(self._count(plan.base), ())
+        if plan.timed:
+            return self._by_time(plan, plan.sort[0]) or self._by_number(plan, plan.sort[0])
         if plan.sort and plan.sort[0].field != DOCID:
             return self._by_number(plan, plan.sort[0])
         return self._by_docid(plan)
@@ -147,6 +152,33 @@ class TantivySnapshot:
             return Query.all_query() if (bound > 0) is desc else Query.empty_query()
         low, high = (None, bound) if desc else (bound, None)
         return Query.range_query(self._schema, "docid", FieldType.Integer, low, high)
+
+    def _by_time(self, plan: _Plan, by: SortBy) -> Hits | None:
+        """None if equal times stand on both sides of an end of the page: tantivy does not order those by docid."""
+        request = plan.request
+        before = min(request.offset, 1)
+        order = Order.Desc if by.desc else Order.Asc
+        result: Any = self._searcher.search(
+            plan.base,
+            before + request.limit + 1,
+            order_by_field="time",
+            offset=request.offset - before,
+            order=order,
+        )
+        found: list[tuple[int, DocAddress]] = result.hits
+        times = [time for time, _ in found]
+        end = before + request.limit
+        if (before and len(found) > 1 and times[0] == times[1]) or (len(found) > end and times[end - 1] == times[end]):
+            return None
+        hits: list[Hit] = []
+        for time, address in found[before:end]:
+            document = self._searcher.doc(address)
+            docid = cast(int, document.get_first("docid"))
+            hits.append(Hit(id_of(str(document.get_first("key"))), docid, ((1, time),)))
+        if len(set(times)) < len(times):
+            hits.sort(key=lambda hit: hit.docid)
+            hits.sort(key=lambda hit: hit.keys, reverse=by.desc)
+        return Hits(result.count, hits)
 
     def _by_number(self, plan: _Plan, by: SortBy) -> Hits:
         """tantivy's aggregation sorts by (number, docid), but puts missing values first in both directions."""

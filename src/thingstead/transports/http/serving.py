@@ -65,6 +65,7 @@ class HttpListener:
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,  # doors look at trusted proxies themselves
             backlog=BACKLOG,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             h11_max_incomplete_event_size=65_536,
