@@ -219,7 +219,8 @@ class TantivyIndex:
                 else:
                     writer.delete_documents_by_term("scope", scope(change.app, None))
                 continue
-            writer.delete_documents_by_term("key", key(change.app, change.id))
+            if not (isinstance(change, Document) and change.new):
+                writer.delete_documents_by_term("key", key(change.app, change.id))
             if isinstance(change, Document):
                 try:
                     text = encode(change)

@@ -116,7 +116,27 @@ def flatten(fields: JsonObject) -> Flat:
     list's own name and by position (`properties.pets.name`, `properties.pets[1].name`); null is absent."""
     flat: Flat = {}
     for name, value in fields.items():
-        if name not in NEVER_INDEXED:
+        if name in NEVER_INDEXED:
+            continue
+        kind = type(value)
+        if kind is str or kind is int or kind is float or kind is bool:
+            _flatten((clean(name),), value, flat, MAX_VALUES)
+        elif is_object(value) and len(value) < MAX_VALUES:
+            left = MAX_VALUES
+            prefix = clean(name) + "."
+            for inner, member in value.items():  # most values stand here, one below `properties`
+                path = prefix + clean(inner)
+                kind = type(member)
+                if (kind is str or kind is int or kind is float or kind is bool) and len(path) <= MAX_PATH:
+                    kept = clean(member) if isinstance(member, str) else member
+                    if path in flat:
+                        flat[path].append(kept)  # type: ignore[arg-type]
+                    else:
+                        flat[path] = [kept]  # type: ignore[list-item]
+                    left -= 1
+                elif left > 0:
+                    left = _flatten((path,), member, flat, left)
+        else:
             _flatten((clean(name),), value, flat, MAX_VALUES)
     return flat
 
