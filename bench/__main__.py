@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
-from bench.http_load import Api, Load, replay
+from bench.http_load import Api, Load, combined, replay
 from bench.mqtt_load import publish
 from bench.processes import Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
 from bench.report import IDLE_MB, START_SECONDS, Row, table, verdict
@@ -21,6 +21,7 @@ from support.server import Server
 NAMES = ("read", "token", "search", "write", "measure", "mqtt")
 WINDOWS = (1, 100)
 WARM_CONNS = 16
+ROUNDS = 3  # of a scenario, in turn with its yardstick
 IDLE_SECONDS = 3
 QUIET_CORES = 0.05
 QUIET_SECONDS = 10
@@ -127,21 +128,21 @@ class Run:
         return [name for name in self._only if name in self._requests]
 
     def _group(self, bench: Bench, hello: Peer, names: list[str], conns: int) -> None:
-        """All scenarios at one number of connections, with hello before and after them."""
+        """All scenarios at one number of connections, each in turn with hello."""
         base = f"http://127.0.0.1:{hello.port}"
-
-        def yardstick() -> Load:
-            return replay(base, hello.pid, bench.hello(), conns, self._seconds, self._folder)
-
-        before = yardstick()
-        rows = [(name, *self._http(bench, name, conns, self._seconds)) for name in names]
-        after = yardstick()
-        per_second = fmean([before.per_second, after.per_second])
-        self.rows += [
-            Row(f"hello, {when}", conns, load, memory_mb(hello.pid))
-            for when, load in (("before", before), ("after", after))
-        ]
-        self.rows += [Row(name, conns, load, memory, owed, ("hello", per_second)) for name, load, memory, owed in rows]
+        yardsticks: list[Load] = []
+        rows: list[Row] = []
+        share = self._seconds / ROUNDS
+        for name in names:
+            pairs: list[tuple[Load, Load]] = []
+            memory = owed = 0.0
+            for _ in range(ROUNDS):
+                yardstick = replay(base, hello.pid, bench.hello(), conns, share, self._folder)
+                load, memory, owed = self._http(bench, name, conns, share)
+                pairs.append((yardstick, load))
+            yardsticks += [yardstick for yardstick, _ in pairs]
+            rows.append(_row(name, conns, pairs, memory, owed, "hello"))
+        self.rows += [Row("hello", conns, combined(yardsticks), memory_mb(hello.pid)), *rows]
 
     def _http(self, bench: Bench, name: str, conns: int, seconds: float) -> tuple[Load, float, float]:
         """Load, check, and (load, memory MB, owed CPU s)."""
@@ -162,13 +163,27 @@ class Run:
         port = int(bench.server.mqtt.rpartition(":")[2])
         for window in WINDOWS:
             name = f"mqtt, window {window}"
-            peer = publish(mosquitto.port, mosquitto.pid, devices, window, self._seconds)
-            self.rows.append(Row(f"mosquitto, window {window}", conns, peer, memory_mb(mosquitto.pid)))
-            load = publish(port, pid, devices, window, self._seconds)
-            memory, owed = memory_mb(pid), _settle(pid)
-            _progress(name, conns, load)
-            self.rows.append(Row(name, conns, load, memory, owed, ("mosquitto", peer.per_second)))
-            bench.check_reports(load)
+            pairs: list[tuple[Load, Load]] = []
+            owed = 0.0
+            for _ in range(ROUNDS):
+                peer = publish(mosquitto.port, mosquitto.pid, devices, window, self._seconds / ROUNDS)
+                load = publish(port, pid, devices, window, self._seconds / ROUNDS)
+                owed = _settle(pid)
+                _progress(name, conns, load)
+                bench.check_reports(load)
+                pairs.append((peer, load))
+            peers = combined([peer for peer, _ in pairs])
+            self.rows.append(Row(f"mosquitto, window {window}", conns, peers, memory_mb(mosquitto.pid)))
+            self.rows.append(_row(name, conns, pairs, memory_mb(pid), owed, "mosquitto"))
+
+
+def _row(name: str, conns: int, pairs: list[tuple[Load, Load]], memory: float, owed: float, peer: str) -> Row:
+    """One line of the table; its ratio is the median of those of the pairs, so that a machine that drifts does not
+    decide.
+    """
+    load = combined([mine for _, mine in pairs])
+    ratio = median(mine.per_second / other.per_second for other, mine in pairs)
+    return Row(name, conns, load, memory, owed, (peer, load.per_second / ratio))
 
 
 def _nothing(load: Load) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,19 @@ class Load:
     acknowledged: int
     failed: int
     sample: tuple[tuple[str, int], ...] = ()  # (id, seq) of some of the objects that were answered
+
+
+def combined(loads: Sequence[Load]) -> Load:
+    """Several runs as one: the medians, what was acknowledged and failed in all, the most that others used."""
+    return Load(
+        per_second=median(load.per_second for load in loads),
+        p50=median(load.p50 for load in loads),
+        p99=median(load.p99 for load in loads),
+        cores=median(load.cores for load in loads),
+        foreign=max(load.foreign for load in loads),
+        acknowledged=sum(load.acknowledged for load in loads),
+        failed=sum(load.failed for load in loads),
+    )
 
 
 def raw(
