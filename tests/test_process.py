@@ -68,6 +68,7 @@ def test_roots_keys_are_shown_once_and_kept_for_the_owner_only(tmp_path: Path) -
         kept = server.data / "root-keys.json"
         keys = json.loads(kept.read_text())
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
         assert stat.S_IMODE((server.data / "secret.key").stat().st_mode) == 0o600
         assert server.log.count(keys["secretKey"]) == 1
         assert keys["secretKey"] not in json.dumps(server.ready)
@@ -87,6 +88,10 @@ WRONG = [
     (["--set", "para.max_pages=many"], "para.max_pages", 1),
     (["--set", "hypermedia.read=maybe"], "hypermedia.read", 1),
     (["--set", "nonsense"], "KEY=VALUE", 1),
+    (["--set", "para.worker_id=5000"], "para.worker_id", 1),
+    (["--set", "chain.timezone=Nowhere/X"], "chain.timezone", 1),
+    (["--set", "trusted_proxies=foo"], "trusted_proxies", 1),
+    (["--set", "things.default_broker=AWS"], "things.default_broker", 1),
     (["--port", "70000"], "65535", 2),
 ]
 

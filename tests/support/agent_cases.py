@@ -57,7 +57,10 @@ def ti(value: str) -> dict[str, Any]:
 
 
 NUMBER = {"attributes": named("attr_", a="Number")}
-MOMENT = {"timestamp": True, "attributes": [{"object_id": "mydatetime", "name": "TimeInstant", "type": "DateTime"}]}
+MOMENT: dict[str, Any] = {
+    "timestamp": True,
+    "attributes": [{"object_id": "mydatetime", "name": "TimeInstant", "type": "DateTime"}],
+}
 STATICS = [
     {"name": "static_a", "type": "Number", "value": 3},
     {"name": "static_b", "type": "Number", "value": 4},

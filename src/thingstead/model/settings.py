@@ -1,6 +1,6 @@
-"""Every setting, with its default: one struct handed to whoever needs it. Pure; reading it from outside is server/settings.
+"""Every setting, with its default: one struct handed to whoever needs it. Pure; server/settings reads it from outside.
 
-A setting's key is written beside it; keys of Para begin with `para.` (objects.md 20), those of other seeds keep their names.
+A setting's key is written beside it; keys of Para begin with `para.` (objects.md 20), other seeds' keep their names.
 """
 
 from typing import Annotated, Literal
@@ -11,8 +11,8 @@ from msgspec import Meta
 Access = Literal["open", "auth", ""]  # "": by the binding: open on a listener bound to loopback (doors.md 28)
 
 
-def _key(name: str, about: str) -> Meta:
-    return Meta(description=about, extra={"key": name})
+def _key(name: str, about: str, low: int | None = None, high: int | None = None) -> Meta:
+    return Meta(description=about, extra={"key": name}, ge=low, le=high)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,14 +24,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, _key("para.setup_enabled", "answer the first _setup with root's keys also where not bound to loopback")
     ] = False
     default_app: Annotated[str, _key("default_app", "app behind bare /, /kits and /v2; empty: the root app")] = ""
-    request_expires_after: Annotated[int, _key("para.request_expires_after", "life of a signed request, s")] = 900
-    max_entity_size: Annotated[int, _key("para.max_entity_size_bytes", "largest request body")] = 1_048_576
-    max_items_per_page: Annotated[int, _key("para.max_items_per_page", "page size")] = 30
-    max_pages: Annotated[int, _key("para.max_pages", "highest page number")] = 1000
-    max_page_limit: Annotated[int, _key("para.max_page_limit", "largest page size")] = 256
-    max_datatypes_per_app: Annotated[int, _key("para.max_datatypes_per_app", "custom types per app")] = 256
-    max_batch_delete: Annotated[int, _key("para.max_batch_delete", "ids in one batch delete; 0: no limit")] = 1000
-    worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023")] = 1
+    request_expires_after: Annotated[int, _key("para.request_expires_after", "life of a signed request, s", 1)] = 900
+    max_entity_size: Annotated[int, _key("para.max_entity_size_bytes", "largest request body", 1024)] = 1_048_576
+    max_items_per_page: Annotated[int, _key("para.max_items_per_page", "page size", 1)] = 30
+    max_pages: Annotated[int, _key("para.max_pages", "highest page number", 1)] = 1000
+    max_page_limit: Annotated[int, _key("para.max_page_limit", "largest page size", 1)] = 256
+    max_datatypes_per_app: Annotated[int, _key("para.max_datatypes_per_app", "custom types per app", 0)] = 256
+    max_batch_delete: Annotated[int, _key("para.max_batch_delete", "ids in one batch delete; 0: no limit", 0)] = 1000
+    worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
     print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""
     hypermedia_write: Annotated[Access, _key("hypermedia.write", "who may write through hypermedia")] = "auth"
@@ -46,11 +46,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "seed"
     agent_timestamp: Annotated[bool, _key("agent.timestamp", "add TimeInstant where a group says nothing")] = False
     chain_timezone: Annotated[str, _key("chain.timezone", "zone of times without offset")] = "UTC"
-    chain_max_body: Annotated[int, _key("chain.max_body", "largest hypermedia body")] = 67_108_864
-    chain_max_points: Annotated[int, _key("chain.max_points", "most points of one window")] = 1_000_000
-    chain_ws_queue: Annotated[int, _key("chain.ws_queue", "messages a slow stream may lag behind")] = 10_000
+    chain_max_body: Annotated[int, _key("chain.max_body", "largest hypermedia body", 1024)] = 67_108_864
+    chain_max_points: Annotated[int, _key("chain.max_points", "most points of one window", 1)] = 1_000_000
+    chain_ws_queue: Annotated[int, _key("chain.ws_queue", "messages a slow stream may lag behind", 1)] = 10_000
     mqtt_host: Annotated[str, _key("mqtt.host", "host name that devices are told; empty: the bound address")] = ""
-    mqtt_max_packet: Annotated[int, _key("mqtt.max_packet", "largest MQTT packet")] = 131_072
+    mqtt_max_packet: Annotated[int, _key("mqtt.max_packet", "largest MQTT packet", 1024)] = 131_072
     things_default_broker: Annotated[str, _key("things.default_broker", "service broker of new things")] = "Local"
     trusted_proxies: Annotated[
         str, _key("trusted_proxies", "comma list of addresses whose X-Forwarded-* headers count")

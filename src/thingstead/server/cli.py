@@ -142,9 +142,7 @@ async def _serve(
     from thingstead.server.settings import load
 
     sys.setswitchinterval(SWITCH_INTERVAL)
-    values, warnings = load(sets, directory)
-    for warning in warnings:
-        _tell(f"thingstead: {warning}")
+    values = load(sets, directory, lambda line: _tell(f"thingstead: {line}"))
     data = DataDirectory(directory)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

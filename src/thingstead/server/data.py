@@ -26,7 +26,9 @@ class DataDirectory:
         """Make the directory if needed and lock it. Raises Unavailable if another server has it, or it is not ours."""
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir(mode=0o700)  # it holds all there is; who wants it readable makes it before
             self._lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise Unavailable(f"the data directory {path} cannot be used: {error.strerror}") from error

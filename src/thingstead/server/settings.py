@@ -7,15 +7,17 @@ keys without a `para.` of their own get `thingstead_` in front (`thingstead_hype
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import msgspec.inspect
 
 from thingstead.model.errors import InvalidInput
 from thingstead.model.settings import Settings
+from thingstead.transports.http import TrustedProxies
 
 FILE = "thingstead.toml"
 
@@ -42,24 +44,42 @@ def keys() -> list[Key]:
     return found
 
 
-def load(sets: Sequence[str], directory: Path | None = None) -> tuple[Settings, list[str]]:
-    """The settings in force, and warnings to show. `sets` holds `KEY=VALUE`. Raises InvalidInput naming the key."""
+def load(sets: Sequence[str], directory: Path | None, warn: Callable[[str], None]) -> Settings:
+    """The settings in force. `sets` holds `KEY=VALUE`; unknown keys are told to `warn`. Raises InvalidInput."""
     known = {key.name: key for key in keys()}
-    warnings: list[str] = []
     values: dict[str, object] = {}
     for source, name, value in (*_from_file(directory), *_from_environment(known), *_from_sets(sets)):
         key = known.get(name)
         if key is None:
             near = difflib.get_close_matches(name, known, n=1)
-            warnings.append(f"unknown setting {name} in {source}" + (f"; did you mean {near[0]}?" if near else ""))
+            warn(f"unknown setting {name} in {source}" + (f"; did you mean {near[0]}?" if near else ""))
         elif value != "":
             values[key.field] = _convert(key, value)
     try:
-        return msgspec.convert(values, Settings, strict=False), warnings
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].rstrip("`")
         name = next((key.name for key in known.values() if key.field == field), field)
         raise InvalidInput(f"{name}: {str(error).partition(' - at')[0]}", field=name) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what a type cannot say. Raises InvalidInput naming the key."""
+    try:
+        TrustedProxies(settings.trusted_proxies)
+    except ValueError as error:
+        raise InvalidInput(f"trusted_proxies: {error}", field="trusted_proxies") from None
+    try:
+        ZoneInfo(settings.chain_timezone)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        if settings.chain_timezone != "UTC":  # the one zone that needs no time zone data
+            raise InvalidInput(
+                f"chain.timezone: {settings.chain_timezone!r} is no time zone known here", field="chain.timezone"
+            ) from None
+    if settings.things_default_broker != "Local":
+        raise InvalidInput("things.default_broker: only Local is configured", field="things.default_broker")
 
 
 def _convert(key: Key, value: object) -> object:

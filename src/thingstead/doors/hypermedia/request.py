@@ -4,7 +4,6 @@ Repeated slashes count as one; segments are decoded one by one, so that an id ma
 and schemes count only where the peer is a trusted proxy.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +14,7 @@ import msgspec
 from thingstead.model.errors import InvalidInput
 from thingstead.model.hypermedia import links
 from thingstead.model.hypermedia.links import Base
-from thingstead.transports.http import Scope
+from thingstead.transports.http import Scope, TrustedProxies
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._~\-\[\]:%]{1,255}")
 _SLASHES: Final = re.compile(r"/{2,}")
@@ -67,14 +66,13 @@ class Bases:
 
     def __init__(self, trusted_proxies: str) -> None:
         """`trusted_proxies` is a comma list of addresses or networks. Raises ValueError for what is none."""
-        names = [part.strip() for part in trusted_proxies.split(",") if part.strip()]
-        self._trusted = [ipaddress.ip_network(name, strict=False) for name in names]
+        self._proxies = TrustedProxies(trusted_proxies)
 
     def of(self, scope: Scope, headers: Mapping[str, str], prefix: str) -> Base:
         """The base that the client of this request or handshake sees. Raises InvalidInput for an impossible Host."""
         scheme: str = scope["scheme"]
         host = headers.get("host", "")
-        if self._trusts(scope):
+        if self._proxies.trust(scope):
             scheme = _last(headers.get("x-forwarded-proto", "")) or _forwarded(headers, "proto") or scheme
             host = _last(headers.get("x-forwarded-host", "")) or _forwarded(headers, "host") or host
         if not host:
@@ -83,16 +81,6 @@ class Bases:
         if not _HOST.fullmatch(host):
             raise InvalidInput("the Host header names no host", field="Host")
         return links.base(scheme.lower(), host, prefix)
-
-    def _trusts(self, scope: Scope) -> bool:
-        client = scope.get("client")
-        if not self._trusted or not client:
-            return False
-        try:
-            address = ipaddress.ip_address(client[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
 
 
 def _last(header: str) -> str:

@@ -29,7 +29,7 @@ from thingstead.model.errors import (
     Unauthenticated,
 )
 from thingstead.model.principals import Principal
-from thingstead.transports.http import Disconnected, Receive, Scope, Send, bound_to_loopback, read_body
+from thingstead.transports.http import Disconnected, Receive, Scope, Send, TrustedProxies, bound_to_loopback, read_body
 
 Handler = Callable[[Call], Awaitable[Answer]]
 Methods = Mapping[str, Handler]
@@ -44,7 +44,7 @@ class ObjectsDoor:
         self._identity = backend.identity
         self._tenants = backend.tenants
         self._limit = backend.settings.max_entity_size
-        self._proxies = frozenset(p.strip() for p in backend.settings.trusted_proxies.split(",") if p.strip())
+        self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._apps = apps = Apps(backend)
         crud, batches, searches = Crud(backend), Batches(backend), Searches(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
@@ -127,7 +127,9 @@ class ObjectsDoor:
             if method != "GET":  # nor HEAD, which would use up the one showing unseen
                 raise _not_allowed({"GET"})
             return await self._apps.setup(loopback=bound_to_loopback(scope))
-        forwarded = self._forwarded_host(scope, headers)
+        forwarded = headers.get("x-forwarded-host", "")
+        if forwarded and not self._proxies.trust(scope):
+            forwarded = ""
         principal = await self._authenticate(SignedRequest(method, path, query, headers, body, forwarded), parts)
         app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
         self._identity.check_method(app, method)
@@ -138,12 +140,6 @@ class ObjectsDoor:
         if method not in ("GET", "HEAD"):
             raise _not_allowed({"GET"})
         return answer
-
-    def _forwarded_host(self, scope: Scope, headers: Mapping[str, str]) -> str:
-        if not self._proxies:
-            return ""
-        peer: tuple[str, int] | None = scope.get("client")
-        return headers.get("x-forwarded-host", "") if peer is not None and peer[0] in self._proxies else ""
 
     # --- who is asking
 

@@ -1,5 +1,6 @@
 """HTTP for doors: reading a bounded body and sending an answer, without a framework in between."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
@@ -50,6 +51,26 @@ async def send_answer(
         fields.append((b"content-type", content_type))
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
+
+
+class TrustedProxies:
+    """Peers whose `X-Forwarded-*` headers count."""
+
+    def __init__(self, text: str) -> None:
+        """`text` is a comma list of addresses or networks. Raises ValueError for what is none."""
+        names = [part.strip() for part in text.split(",") if part.strip()]
+        self._networks = [ipaddress.ip_network(name, strict=False) for name in names]
+
+    def trust(self, scope: Scope) -> bool:
+        """True if the peer of this request is one of them."""
+        peer: tuple[str, int] | None = scope.get("client")
+        if not self._networks or peer is None:
+            return False
+        try:
+            address = ipaddress.ip_address(peer[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
 
 
 def bound_to_loopback(scope: Scope) -> bool:

@@ -39,16 +39,16 @@ class HttpListener:
     """One bound address and the ASGI app behind it."""
 
     def __init__(self, app: AsgiApp, host: str, port: int) -> None:
-        """Bind. Raises OSError if the address is taken or not ours."""
+        """Bind. Raises OSError, which names the address, if it is taken or not ours."""
         self._host = host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, port))
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.port: int = self._socket.getsockname()[1]
         loopback = is_loopback(host)
 
