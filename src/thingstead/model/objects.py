@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from thingstead.model import ids, types
+from thingstead.model.coercion import flag_of, integer_of, text_of
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 
 ENVELOPE: Final = frozenset(
@@ -127,7 +128,7 @@ def decode(app: str, public: bytes, private: bytes | None = None, *, docid: int 
         id=str(wire["id"]),
         type=str(wire["type"]),
         app=app,
-        timestamp=_int(wire.get("timestamp")),
+        timestamp=integer_of(wire.get("timestamp")),
         name=str(wire.get("name", "")),
         docid=docid,
         rev=rev,
@@ -142,52 +143,33 @@ def decode(app: str, public: bytes, private: bytes | None = None, *, docid: int 
     return obj
 
 
-def _int(value: Json) -> int:
-    if isinstance(value, bool):
-        return int(value)
-    try:
-        return int(float(value)) if isinstance(value, (int, float, str)) else 0
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _flag(value: Json) -> bool:
-    return value if isinstance(value, bool) else isinstance(value, str) and value.strip().lower() == "true"
-
-
-def _text(value: Json) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, (str, int, float)) else None
-
-
 def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> None:
     """Take the envelope's members from a body; null means "not given" (objects.md 2.1)."""
     if locked:
         if body.get("timestamp") is not None:
-            obj.timestamp = _int(body["timestamp"]) or obj.timestamp
+            obj.timestamp = integer_of(body["timestamp"]) or obj.timestamp
         if body.get("parentid") is not None:
-            obj.parentid = _text(body["parentid"])
+            obj.parentid = text_of(body["parentid"])
         if body.get("creatorid") is not None:
-            obj.creatorid = _text(body["creatorid"])
+            obj.creatorid = text_of(body["creatorid"])
     if body.get("updated") is not None:
-        obj.updated = _int(body["updated"])
+        obj.updated = integer_of(body["updated"])
     name = body.get("name")
     if name is not None:
-        obj.name = _text(name) or obj.name
+        obj.name = text_of(name) or obj.name
     tags = body.get("tags")
     if tags is not None:
-        obj.tags = [t for t in map(_text, tags) if t is not None] if is_array(tags) else obj.tags
+        obj.tags = [t for t in map(text_of, tags) if t is not None] if is_array(tags) else obj.tags
     if body.get("votes") is not None:
-        obj.votes = _int(body["votes"])
+        obj.votes = integer_of(body["votes"])
     if body.get("version") is not None:
-        obj.version = _int(body["version"])
+        obj.version = integer_of(body["version"])
     if body.get("stored") is not None:
-        obj.stored = _flag(body["stored"])
+        obj.stored = flag_of(body["stored"])
     if body.get("indexed") is not None:
-        obj.indexed = _flag(body["indexed"])
+        obj.indexed = flag_of(body["indexed"])
     if body.get("cached") is not None:
-        obj.cached = _flag(body["cached"])
+        obj.cached = flag_of(body["cached"])
 
 
 def draft(app: str, type_name: str, id: str, body: Mapping[str, Json], *, now_ms: int, docid: int) -> Object:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from thingstead.model.values import Json, is_array, is_object
+from thingstead.model.coercion import flag_of, integer_of, object_of, text_of, texts_of
+from thingstead.model.values import Json
 
 RESERVED: Final = frozenset({"search", "searches", "util", "utils", "para"})
 GENERIC: Final = "sysprop"
@@ -46,42 +47,11 @@ def registered(type_name: str) -> str:
     return _NOT_NAME.sub(" ", type_name).strip().lower().replace(" ", "-")
 
 
-def _text(value: Json) -> Json:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, (int, float)) else None
-
-
-def _integer(value: Json) -> Json:
-    if isinstance(value, bool):
-        return int(value)
-    try:
-        return int(float(value)) if isinstance(value, (int, float, str)) else 0
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _boolean(value: Json) -> Json:
-    return value if isinstance(value, bool) else isinstance(value, str) and value.strip().lower() == "true"
-
-
-def _texts(value: Json) -> Json:
-    if is_array(value):
-        return [text for text in (_text(item) for item in value) if isinstance(text, str)]
-    return [value] if isinstance(value, str) else None
-
-
-def _object(value: Json) -> Json:
-    return value if is_object(value) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
     """One declared member: how it is coerced, and who may see and change it."""
 
-    coerce: Callable[[Json], Json] = _text
+    coerce: Callable[[Json], Json] = text_of
     locked: bool = False  # settable on create, ignored by PATCH
     hidden: bool = False  # lives in the private bytes
     default: Json = None
@@ -114,18 +84,18 @@ _SPECS = (
     TypeSpec(
         "app",
         {
-            "sharingIndex": Field(_boolean, locked=True, default=False),
-            "sharingTable": Field(_boolean, locked=True, default=False),
-            "readOnly": Field(_boolean, locked=True, default=False),
-            "datatypes": Field(_object, locked=True, server=True),
-            "validationConstraints": Field(_object),
-            "resourcePermissions": Field(_object),
-            "active": Field(_boolean, default=True),
-            "deleteOn": Field(_integer),
-            "tokenValiditySec": Field(_integer, default=0),
+            "sharingIndex": Field(flag_of, locked=True, default=False),
+            "sharingTable": Field(flag_of, locked=True, default=False),
+            "readOnly": Field(flag_of, locked=True, default=False),
+            "datatypes": Field(object_of, locked=True, server=True),
+            "validationConstraints": Field(object_of),
+            "resourcePermissions": Field(object_of),
+            "active": Field(flag_of, default=True),
+            "deleteOn": Field(integer_of),
+            "tokenValiditySec": Field(integer_of, default=0),
             "appIdentifier": Field(server=True),
             "secret": Field(hidden=True, locked=True, server=True),
-            "settings": Field(_object, hidden=True),
+            "settings": Field(object_of, hidden=True),
         },
     ),
     TypeSpec(
@@ -135,7 +105,7 @@ _SPECS = (
     ),
     TypeSpec(
         "tag",
-        {"tag": _LOCKED, "count": Field(_integer, default=0), "description": Field()},
+        {"tag": _LOCKED, "count": Field(integer_of, default=0), "description": Field()},
         required=("tag",),
     ),
     TypeSpec(
@@ -145,7 +115,7 @@ _SPECS = (
             "locale": _LOCKED,
             "thekey": _LOCKED,
             "value": Field(),
-            "approved": Field(_boolean, default=False),
+            "approved": Field(flag_of, default=False),
         },
         required=("authorName", "locale", "thekey", "value"),
     ),
@@ -155,7 +125,7 @@ _SPECS = (
             "identifier": Field(),
             "groups": Field(locked=True, default="users"),
             "email": Field(),
-            "active": Field(_boolean, default=False),
+            "active": Field(flag_of, default=False),
             "currency": Field(),
             "picture": Field(),
             "password": Field(hidden=True, server=True),
@@ -165,17 +135,21 @@ _SPECS = (
     ),
     TypeSpec(
         "vote",
-        {"value": _LOCKED, "expiresAfter": Field(_integer, locked=True), "lockedAfter": Field(_integer, locked=True)},
+        {
+            "value": _LOCKED,
+            "expiresAfter": Field(integer_of, locked=True),
+            "lockedAfter": Field(integer_of, locked=True),
+        },
         required=("value",),
     ),
     TypeSpec(
         "webhook",
         {n: Field() for n in ("targetUrl", "secret", "typeFilter", "propertyFilter")}
-        | {"urlEncoded": Field(_boolean, default=True), "active": Field(_boolean, default=False)}
-        | {"tooManyFailures": Field(_boolean, default=False), "customEvents": Field(_texts)}
-        | {n: Field(_boolean, default=False) for n in ("create", "update", "delete")}
-        | {n: Field(_boolean, default=False) for n in ("createAll", "updateAll", "deleteAll")}
-        | {"repeatedDeliveryAttempts": Field(_integer, default=1)},
+        | {"urlEncoded": Field(flag_of, default=True), "active": Field(flag_of, default=False)}
+        | {"tooManyFailures": Field(flag_of, default=False), "customEvents": Field(texts_of)}
+        | {n: Field(flag_of, default=False) for n in ("create", "update", "delete")}
+        | {n: Field(flag_of, default=False) for n in ("createAll", "updateAll", "deleteAll")}
+        | {"repeatedDeliveryAttempts": Field(integer_of, default=1)},
         required=("targetUrl",),
     ),
     TypeSpec(GENERIC, custom=True),
@@ -183,18 +157,18 @@ _SPECS = (
         "thing",
         {
             "serviceBroker": Field(locked=True),
-            "deviceMetadata": Field(_object, hidden=True, locked=True, server=True),
-            "agent": Field(_object, server=True),  # the agent door's configuration of the device (doors.md 17)
-            "agentSecrets": Field(_object, hidden=True, server=True),
+            "deviceMetadata": Field(object_of, hidden=True, locked=True, server=True),
+            "agent": Field(object_of, server=True),  # the agent door's configuration of the device (doors.md 17)
+            "agentSecrets": Field(object_of, hidden=True, server=True),
         },
         custom=True,
     ),
     # built in, kept out of `_types`: other doors make them, and an app may use the same names for objects of its own
     TypeSpec("site", custom=True, listed=False),
-    TypeSpec("sensor", {"series": Field(_integer, hidden=True, server=True)}, custom=True, listed=False),
+    TypeSpec("sensor", {"series": Field(integer_of, hidden=True, server=True)}, custom=True, listed=False),
     TypeSpec("metadata", custom=True, listed=False),
-    TypeSpec("entity", {"entity": Field(_object, server=True)}, custom=True, listed=False),
-    TypeSpec("service_group", {"secrets": Field(_object, hidden=True, server=True)}, custom=True, listed=False),
+    TypeSpec("entity", {"entity": Field(object_of, server=True)}, custom=True, listed=False),
+    TypeSpec("service_group", {"secrets": Field(object_of, hidden=True, server=True)}, custom=True, listed=False),
 )
 
 BUILT_IN: Final[Mapping[str, TypeSpec]] = {spec.name: spec for spec in _SPECS}
