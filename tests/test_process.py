@@ -57,6 +57,7 @@ def test_sigterm_ends_it_with_clients_connected_and_loses_nothing(tmp_path: Path
             began = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - began < SECONDS
+            assert (tmp_path / "server.out").read_text().count("\n") == 1, "the ready line is all there is"
             with pytest.raises(Exception, match="1001"):
                 stream.recv(SECONDS)
         server.restart()

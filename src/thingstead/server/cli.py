@@ -137,10 +137,12 @@ def _tell(line: str) -> None:
 async def _serve(
     directory: Path, sets: list[str], addresses: "Addresses", *, json: bool, beside: "Beside | None"
 ) -> None:
+    from thingstead.server import logs
     from thingstead.server.data import DataDirectory
     from thingstead.server.running import start
     from thingstead.server.settings import load
 
+    logs.configure()
     sys.setswitchinterval(SWITCH_INTERVAL)
     values = load(sets, directory, lambda line: _tell(f"thingstead: {line}"))
     data = DataDirectory(directory)
