@@ -1,7 +1,7 @@
 """The indexer's process as the thread that talks to it sees it; the frames are those of `indexer`.
 
 Promises: nothing here waits for ever. What a process that ended, hangs or failed did not commit is lost with it; the
-caller sends it to another. All calls from one thread and blocking.
+caller sends it to another. All calls but `abort` from one thread, and blocking.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ import orjson
 import thingstead
 from thingstead.model.errors import Unavailable
 
-_PATIENCE = 60.0  # seconds without any progress
+_PATIENCE = 30.0  # seconds without any progress
 _END_SECONDS = 5.0  # for merging; what is cut short is merged another time
 _PIPE_BYTES = 1024 * 1024
 _AT_ONCE = 100  # changes to a frame: the interpreter is not given away while one is encoded
@@ -97,6 +97,10 @@ class Child:
         except Unavailable:
             pass
         self._end(_END_SECONDS)
+
+    def abort(self) -> None:
+        """End it now, from any thread: what waits for it raises Unavailable."""
+        self._process.kill()
 
     def kill(self) -> None:
         """End it now."""

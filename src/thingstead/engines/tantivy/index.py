@@ -32,6 +32,7 @@ from thingstead.ports.index import Change, Document, Removal, Snapshot
 _BACKLOG = 20_000
 _BATCH = 500  # changes
 _BATCH_SECONDS = 0.02
+_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +156,13 @@ class TantivyIndex:
         if self._closed:
             return
         try:
-            await self.commit()
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.commit()
         except Unavailable:
             pass  # replayed from the journal at the next start
+        except TimeoutError:
+            self._child.abort()
         self._closed = True
-        self._hand_over()
         self._queue.put(self._stop)
         await asyncio.to_thread(self._thread.join)
         self._threads.shutdown(wait=True)
@@ -261,6 +264,8 @@ class TantivyIndex:
     def _restart(self) -> None:
         """Another indexer, from the last commit, with everything since."""
         self._child.kill()
+        if self._closed:
+            raise Unavailable("the search index is closed")
         self._child = Child(self._directory, self._store)
         self._broken = False
         # The one that failed may have committed what it did not answer for: nothing is new.
