@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import orjson
 import tantivy
 
 from thingstead.engines.tantivy.child import Child

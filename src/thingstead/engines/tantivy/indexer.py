@@ -2,9 +2,10 @@
 STORE`; see `child` for who starts it.
 
 Frames of 4 bytes of length (big-endian) and JSON, on standard input: a list of changes (a document as `[app, id, type,
-docid, new, fields]`, a removal as `[app, id]`, `[app]` drops an app and `[null]` everything), a number: commit, and
-the position is that seq, or `null`: finish merging and end. Only a commit is answered, on standard output: `{"seq", "refused"}`, `refused` the documents
-since the last answer that tantivy would not take. A failure is answered with `{"error"}` and ends the process.
+docid, new, fields]`, a removal as `[app, id]`, `[app]` drops an app and `[null]` everything), a number (commit; that
+seq is the position then), or `null` (finish merging and end). Only a commit is answered, on standard output, with
+`{"seq", "refused"}`: `refused` counts the documents since the last answer that tantivy would not take. A failure is
+answered with `{"error"}` and ends the process.
 
 Promises: ends when standard input does, whatever signals a terminal sends; commits nothing for an owner that is gone.
 Imports little, for its memory and start.
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import tantivy
@@ -118,9 +119,10 @@ def main(directory: Path, store: str) -> None:
         indexer = _Indexer(directory, store)
         for message in _frames(source):
             if isinstance(message, list):
-                indexer.apply(message)
+                indexer.apply(cast(list[list[Any]], message))
             elif message is None:
-                return indexer.close()
+                indexer.close()
+                return
             elif _orphaned(source.fileno()):
                 return
             else:
