@@ -56,7 +56,7 @@ class Server:
         self._environment = {
             **os.environ,
             "para_root_secret_override": ROOT_SECRET,
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
             **(environment or {}),
         }
         self._ready_seconds = ready_seconds

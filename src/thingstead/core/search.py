@@ -202,7 +202,7 @@ class Search:
                 found = {document.id: document for document in await current(app, ids)}
                 for id in ids:
                     seq, document = newest[app, id], found.get(id)
-                    changes.append(Removal(app, id, seq) if document is None else replace(document, seq=seq))
+                    changes.append(Removal(app, id, seq) if document is None else replace(document, seq=seq, new=False))
             await self._replay(sorted(changes, key=lambda change: change.seq))
             position = lines[-1].seq
             self.recovered += len(lines)
