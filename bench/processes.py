@@ -79,14 +79,29 @@ def _still_alive(process: "subprocess.Popen[bytes]", deadline: float, log: Path)
     time.sleep(0.02)
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children: thingstead's index is written by one."""
+    return [pid, *(int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task))]
+
+
+def _children(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except FileNotFoundError:  # the thread has ended meanwhile
+        return []
+
+
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process since it started."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """User and system time of all threads of a process and its children since they started."""
+    used = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        used += int(fields[11]) + int(fields[12])
+    return used / TICK
 
 
 class Meter:
-    """CPU used since it was made, in cores: by one process, and by what is neither that nor this run's driver."""
+    """CPU used since it was made, in cores: by a process and its children, and by what is neither it nor the driver."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -106,7 +121,10 @@ class Meter:
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory, MB (10^6 bytes)."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024 / 1e6
+    """Resident memory of a process and its children, MB (10^6 bytes); pages that they share count once for each."""
+    kilobytes = 0
+    for each in family(pid):
+        found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text(), re.MULTILINE)
+        assert found
+        kilobytes += int(found[1])
+    return kilobytes * 1024 / 1e6
