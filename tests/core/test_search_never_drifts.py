@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -107,6 +108,8 @@ class World:
     async def first(self) -> int:
         return self.kept_from
 
+
+pytestmark = pytest.mark.timeout(400)  # each restart starts an indexer
 
 Step: TypeAlias = tuple[str, str, JsonObject | None]
 """(app, id, what to write or None to remove)."""
@@ -224,6 +227,6 @@ class Drift(RuleBasedStateMachine):
 
 
 Drift.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
 )
 TestSearchNeverDrifts = Drift.TestCase
