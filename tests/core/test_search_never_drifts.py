@@ -2,6 +2,7 @@
 those of the plain predicate over all objects, at every moment, with the index's commits paused at random."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -109,7 +110,9 @@ class World:
         return self.kept_from
 
 
-pytestmark = pytest.mark.timeout(400)  # each restart starts an indexer
+EXAMPLES = int(os.environ.get("THINGSTEAD_DRIFT_EXAMPLES", "10"))  # each opens a store and, at each restart, an indexer
+
+pytestmark = pytest.mark.timeout(60 + 30 * EXAMPLES)
 
 Step: TypeAlias = tuple[str, str, JsonObject | None]
 """(app, id, what to write or None to remove)."""
@@ -227,6 +230,10 @@ class Drift(RuleBasedStateMachine):
 
 
 Drift.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=False,
 )
 TestSearchNeverDrifts = Drift.TestCase

@@ -27,6 +27,7 @@ from thingstead.engines.tantivy.index import TantivyIndex
 from thingstead.model.ids import app_identifier
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.index import Index
 from thingstead.ports.store import Store
 from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
 
@@ -68,7 +69,29 @@ async def build(
     ids = ids or NodeIds(clock, settings.worker_id)
     entropy = entropy or SystemEntropy()
     store = store or SqliteStore.open(directory, clock=clock, entropy=entropy)
-    index = await TantivyIndex.open(directory / INDEX, store.uuid)
+    try:
+        index = await TantivyIndex.open(directory / INDEX, store.uuid)
+    except BaseException:
+        await store.close()
+        raise
+    try:
+        return await _wire(directory, settings, secret_key, clock, ids, entropy, store, index)
+    except BaseException:
+        await index.close()
+        await store.close()
+        raise
+
+
+async def _wire(
+    directory: Path,
+    settings: Settings,
+    secret_key: bytes,
+    clock: Clock,
+    ids: Ids,
+    entropy: Entropy,
+    store: Store,
+    index: Index,
+) -> Built:
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
     hub = Hub()
     catalogue = Catalogue(store, app_identifier(settings.app_name))
