@@ -5,10 +5,9 @@ Promises: `{"name":...,"message":...}`; the fixed messages begin as agent.md has
 
 from typing import Final
 
-import msgspec
-
 from thingstead.model import errors as e
 from thingstead.model.values import dump
+from thingstead.transports.http import Refused, refusal_headers
 
 SYNTAX: Final = "Wrong syntax in request: Errors found validating request."
 
@@ -45,14 +44,6 @@ class Refusal(Exception):
         self.message = message
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """An error answer."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 def refused(error: e.ThingsteadError | Refusal) -> Refused:
     """The answer to a refused request."""
     if isinstance(error, Refusal):
@@ -63,12 +54,7 @@ def refused(error: e.ThingsteadError | Refusal) -> Refused:
     message = error.message
     if name == "WRONG_SYNTAX":
         message = f"{SYNTAX} {message}".rstrip()
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if status == 401:
-        headers = ((b"www-authenticate", b"Bearer"),)
-    elif status == 405 and "allow" in error.details:
-        headers = ((b"allow", error.details["allow"].encode()),)
-    return Refused(status, dump({"name": name, "message": message}), headers)
+    return Refused(status, dump({"name": name, "message": message}), refusal_headers(status, error))
 
 
 def crashed() -> Refused:

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-import msgspec
-
 from thingstead.model import errors as e
 from thingstead.model.values import dump
+from thingstead.transports.http import Refused, refusal_headers
 
 TABLE: Final[tuple[tuple[type[e.ThingsteadError], int, str], ...]] = (
     (e.TooLarge, 413, "RequestEntityTooLarge"),
@@ -34,26 +33,13 @@ class Refusal(Exception):
         self.description = description
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """An error answer."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 def refused(error: e.ThingsteadError | Refusal) -> Refused:
     """The answer to a refused request."""
     if isinstance(error, Refusal):
         return Refused(error.status, dump({"error": error.error, "description": error.description}))
     status, name = next((status, name) for kind, status, name in TABLE if kind in type(error).__mro__)
     description = "Errors found in incoming JSON buffer" if name == "ParseError" else error.message
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if status == 401:
-        headers = ((b"www-authenticate", b"Bearer"),)
-    elif status == 405 and "allow" in error.details:
-        headers = ((b"allow", error.details["allow"].encode()),)
-    return Refused(status, dump({"error": name, "description": description}), headers)
+    return Refused(status, dump({"error": name, "description": description}), refusal_headers(status, error))
 
 
 def crashed() -> Refused:

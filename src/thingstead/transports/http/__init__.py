@@ -4,7 +4,9 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
-from thingstead.model.errors import TooLarge
+import msgspec
+
+from thingstead.model.errors import ThingsteadError, TooLarge
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -51,6 +53,23 @@ async def send_answer(
         fields.append((b"content-type", content_type))
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """An error answer."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def refusal_headers(status: int, error: ThingsteadError) -> tuple[tuple[bytes, bytes], ...]:
+    """What HTTP wants beside an error: how to authenticate (401), what is allowed (405)."""
+    if status == 401:
+        return ((b"www-authenticate", b"Bearer"),)
+    if status == 405 and "allow" in error.details:
+        return ((b"allow", error.details["allow"].encode()),)
+    return ()
 
 
 class TrustedProxies:

@@ -68,7 +68,6 @@ class HttpListener:
             proxy_headers=False,  # doors look at trusted proxies themselves
             backlog=BACKLOG,
             timeout_graceful_shutdown=DRAIN_SECONDS,
-            h11_max_incomplete_event_size=65_536,
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
