@@ -121,7 +121,7 @@ Step: TypeAlias = tuple[str, str, JsonObject | None]
 def steps() -> st.SearchStrategy[Step]:
     keys = st.tuples(st.sampled_from(APPS), st.sampled_from("abcd"), st.sampled_from(TYPES))
     plain = keys.map(lambda key: (key[0], key[1], {"id": key[1], "type": key[2], "timestamp": 1, "name": "Ann"}))
-    rich = keys.flatmap(lambda key: st.tuples(st.just(key[0]), st.just(key[1]), fields(key[1], key[2])))
+    rich = keys.flatmap(lambda key: st.tuples(st.just(key[0]), st.just(key[1]), fields(key[1], key[2], key[0])))
     return st.one_of(plain, rich, keys.map(lambda key: (key[0], key[1], None)))
 
 

@@ -29,6 +29,7 @@ from thingstead.model.query import ast
 from thingstead.model.query.sort import SortBy
 from thingstead.ports.index import Document, Index, Removal, SearchRequest
 
+EXAMPLES = int(os.environ.get("THINGSTEAD_INDEX_EXAMPLES", "120"))
 _OLDEST = (SortBy("timestamp", False),)
 
 
@@ -288,11 +289,11 @@ class IndexSuite:
             index = runner.run(load(self.factory)(Path(folder) / "index", "store-1"))
             turn = 0
 
-            @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
             @given(
                 st.lists(
                     st.tuples(st.sampled_from(APPS), st.sampled_from("abcdefghijkl"), st.sampled_from(TYPES)).flatmap(
-                        lambda key: st.tuples(st.just(key), fields(key[1], key[2]))
+                        lambda key: st.tuples(st.just(key), fields(key[1], key[2], key[0]))
                     ),
                     max_size=16,
                 ),
@@ -305,6 +306,7 @@ class IndexSuite:
                 turn += 1
                 alive: dict[tuple[str, str], Document] = {}
                 for at, ((app, id, type), found) in enumerate(objects):
+                    found = {**found, "appid": f"{app}-{turn}"} if found.get("appid") == app else found
                     app = f"{app}-{turn}"
                     alive[app, id] = Document(app, id, type, turn * 1000 + at, turn * 1000 + at, found)
                 index.enqueue(list(alive.values()))

@@ -32,8 +32,15 @@ WORDS = (
     "东京 塔",
     "x_y",
 )
+LONG = "Ann Smith took the hot roof of the house away in 2024 and"  # longer than engines keep values as they are
 TEXTS = (
     *WORDS,
+    LONG,
+    LONG + " never",
+    LONG.lower(),
+    LONG[:47],
+    LONG[:48],
+    LONG[:49],
     "hot roof",
     "roof hot",
     "The hot, hot roof!",
@@ -49,7 +56,9 @@ FIELDS = (
     *("id", "type", "name", "tags", "timestamp", "votes", "country", "latlng", "tags[0]"),
     *("properties.a", "properties.b", "properties.deep.a", "properties.pets.name", "properties.pets[1].name"),
     *("properties.pets", "properties.list", "properties.list[1]", "properties.none", "nstd.name"),
+    *("appid", "version", "stored", "indexed", "cached"),
 )
+ENVELOPE: JsonObject = {"version": 0, "stored": True, "indexed": True, "cached": True}
 
 
 def scalars() -> st.SearchStrategy[Any]:
@@ -62,7 +71,7 @@ def values() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def fields(draw: st.DrawFn, id: str, type: str) -> JsonObject:
+def fields(draw: st.DrawFn, id: str, type: str, app: str = APPS[0]) -> JsonObject:
     """The searchable form of an object."""
     found: JsonObject = {
         "id": id,
@@ -70,6 +79,11 @@ def fields(draw: st.DrawFn, id: str, type: str) -> JsonObject:
         "timestamp": draw(st.integers(1, 4)),
         "votes": draw(st.integers(-1, 1)),
     }
+    if draw(st.booleans()):  # the envelope as most objects have it, or nearly
+        found |= {"appid": draw(st.sampled_from((app, app, app, "x"))), **ENVELOPE}
+        found |= draw(
+            st.fixed_dictionaries({}, optional={"cached": st.sampled_from((False, 1)), "version": st.just(5)})
+        )
     found |= draw(
         st.fixed_dictionaries(
             {},
@@ -100,11 +114,24 @@ def fields(draw: st.DrawFn, id: str, type: str) -> JsonObject:
     return found
 
 
+LONG_PATTERNS = (
+    f"{LONG}*",
+    f"{LONG[:24]}*",
+    f"{LONG[:25]}*",
+    f"{LONG[:30]}*and",
+    f"{LONG[:48]}?",
+    "A*er",
+    f"{LONG[:48]}*",
+)
+
+
 def leaves() -> st.SearchStrategy[ast.Query]:
     names = st.sampled_from(FIELDS)
     maybe = st.none() | names
     texts = st.sampled_from(TEXTS)
-    patterns = st.sampled_from(("h*", "A*", "*", "ro?f", "*o*", "*5", "?", "a\\*", "hot roof*", "4*", "t*e"))
+    patterns = st.sampled_from(
+        (*("h*", "A*", "*", "ro?f", "*o*", "*5", "?", "a\\*", "hot roof*", "4*", "t*e", "tru?", "o*"), *LONG_PATTERNS)
+    )
     regexes = st.sampled_from(("ro+f", "[a-h].*", "(hot|roof)", ".{1,2}", "[^a]+", "Ann.*", "@", "\\d+", "", "[ -~]*"))
     ends = st.none() | st.sampled_from(
         ("0", "1", "4.5", "-3", "5", "a", "Hot", "roof", "2024", "1e300", "9007199254740993")
@@ -118,7 +145,9 @@ def leaves() -> st.SearchStrategy[ast.Query]:
         st.builds(lambda field, text: ast.Match(field, lucene_regex(text), lucene_regex(text)), maybe, regexes),
         st.builds(lambda field, text: ast.Like(field, wildcard(text)), names, patterns),
         st.builds(
-            lambda field, text: ast.Like(field, literal_prefix(text)), names, st.sampled_from(("h", "A", "Ann S", "5"))
+            lambda field, text: ast.Like(field, literal_prefix(text)),
+            names,
+            st.sampled_from(("h", "A", "Ann S", "5", LONG[:24], LONG[:25], LONG)),
         ),
         st.builds(ast.Fuzzy, maybe, texts, st.integers(0, 2)),
         st.builds(ast.Range, maybe, ends, ends, st.booleans(), st.booleans()),
@@ -146,7 +175,10 @@ def queries() -> st.SearchStrategy[ast.Query]:
 
 def sorts() -> st.SearchStrategy[tuple[SortBy, ...]]:
     by = st.builds(SortBy, st.sampled_from((*FIELDS, DOCID, "timestamp", "votes")), st.booleans())
-    return st.lists(by, max_size=3).map(tuple)
+    # as parse_sort: nothing stands after the hidden field
+    return st.lists(by, max_size=3).map(
+        lambda found: tuple(found[: 1 + [*(b.field for b in found), DOCID].index(DOCID)])
+    )
 
 
 def requests() -> st.SearchStrategy[SearchRequest]:

@@ -19,7 +19,7 @@ class Catalogue:
 
     async def public(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
         """Public bytes of those that exist, by id."""
-        return {row.id: row.public for row in await self._store.objects.get_many(app, ids)}
+        return await self._store.objects.publics(app, ids)
 
     async def current(self, app: str, ids: Sequence[str]) -> Sequence[Document]:
         """The index's form of those that exist and are to be found."""

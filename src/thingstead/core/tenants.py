@@ -32,6 +32,7 @@ CACHED_APPS: Final = 10_000
 _SPACE = "tenants"
 _SETUP = "setup"  # item: present while root's keys may still be shown by `_setup`
 _ATTEMPTS = 50
+_MET = 1_000  # type names remembered for one app
 
 
 class App(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class App(msgspec.Struct, frozen=True):
     settings: Mapping[str, Json]
     autocreated: bool  # made by a measure or an entity, not by `_setup` (doors.md 27)
     is_root: bool
+    met: set[str] = msgspec.field(default_factory=set[str])  # type names with nothing to register, as they were written
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -210,10 +212,14 @@ class Tenants:
 
     async def register_types(self, app: str, names: Iterable[str]) -> None:
         """Make types known to an app (objects.md 2.4); what is known, built in or over the limit changes nothing."""
-        present = await self.get(app)
-        if not self._unknown(present.datatypes, names):
+        present = self.cached(app) or await self.get(app)
+        if present.met.issuperset(names):
             return
         wanted = list(names)
+        if not self._unknown(present.datatypes, wanted):
+            if len(present.met) < _MET:
+                present.met.update(wanted)
+            return
 
         def add(obj: Object) -> bool:
             known = self._read(obj).datatypes

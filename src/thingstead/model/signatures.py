@@ -11,14 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import quote, quote_plus
 
 import msgspec
+
+from thingstead.model.uris import query_pairs
 
 SCHEME: Final = "AWS4-HMAC-SHA256"
 _SCOPE: Final = "us-east-1/para/aws4_request"
 _PART = re.compile(r"([A-Za-z]+)=([^,\s]*)")
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-_.~]*")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9\-_.~/]*")
 _ENDS_IN_PORT = re.compile(r":(80|443)$")
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
@@ -80,10 +83,14 @@ def canonical_query(raw_query: str) -> str:
     if not raw_query:
         return ""
     first: dict[str, str] = {}
-    for name, value in parse_qsl(raw_query, keep_blank_values=True):
+    for name, value in query_pairs(raw_query):
         first.setdefault(name, value)
-    pairs = sorted([(quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in first.items()])
+    pairs = sorted([(_quoted(name), _quoted(value)) for name, value in first.items()])
     return "&".join([f"{name}={value}" for name, value in pairs])
+
+
+def _quoted(text: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="-_.~")
 
 
 def twice_encoded_query(raw_query: str) -> str | None:

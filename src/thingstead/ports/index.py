@@ -49,7 +49,8 @@ Change: TypeAlias = Document | Removal
 class SearchRequest:
     """What to find in one app, and which part of the ordered hits to hand out.
 
-    `type` None: any type. Order: `sort`, then docid ascending (see `model.query.sort`). `offset` hits are skipped, at
+    `type` None: any type. Order: `sort`, in which `_docid` stands last if at all, then docid ascending (see
+    `model.query.sort`). `offset` hits are skipped, at
     most `limit` (0 is allowed: only the total) returned. `after`: only hits whose docid is strictly beyond it, in the
     direction of `sort[0]`, which is then `_docid`; the total still counts all. `exclude`: ids to leave out, of hits
     and total.

@@ -182,6 +182,10 @@ class ObjectReads(Protocol):
         """Those that exist, in the order of `ids`, duplicates once."""
         ...
 
+    async def publics(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """The public bytes of those that exist, by id: all that a page of hits needs."""
+        ...
+
     async def find(self, key: Key) -> StoredObject | None:
         """The object that holds `key`."""
         ...

@@ -7,13 +7,14 @@ that names what is wrong. Does not authenticate and does not know types.
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from thingstead.core.tenants import App
 from thingstead.model.errors import InvalidInput, MalformedBody, MissingBody, TooLarge
 from thingstead.model.principals import Principal
+from thingstead.model.uris import query_pairs
 from thingstead.model.values import Json, JsonObject, is_array, is_object, parse
 
 MAX_URI: Final = 32_768
@@ -53,8 +54,10 @@ def parse_query(raw: str) -> list[tuple[str, str]]:
     """Query parameters of a raw query. Raises InvalidInput."""
     if not raw:
         return []
+    if raw.count("&") >= MAX_MEMBERS:
+        raise InvalidInput(f"the query has more than {MAX_MEMBERS} parameters", field="query")
     try:
-        return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_MEMBERS)
+        return query_pairs(raw, errors="strict")
     except ValueError as error:
         raise InvalidInput(f"unreadable query: {error}", field="query") from None
 

@@ -97,6 +97,7 @@ def _set_keys(cursor: Cursor, row: Any, keys: Sequence[Key]) -> None:
 _COLUMNS = "app, id, type, docid, rev, public, private"
 _GET = f"SELECT {_COLUMNS} FROM objects WHERE app = ? AND id = ?"
 _GET_MANY = f"SELECT {_COLUMNS} FROM objects WHERE app = ? AND id IN carray(?)"
+_PUBLICS = "SELECT id, public FROM objects WHERE app = ? AND id IN carray(?)"
 _HOLDER = (
     "SELECT o.app, o.id, o.type, o.docid, o.rev, o.public, o.private FROM keys k JOIN objects o ON o.row = k.object "
     "WHERE k.app = ? AND k.scope = ? AND k.text = ?"
@@ -141,6 +142,15 @@ class Objects:
         except ValueError:  # a NUL or a lone surrogate among them, which an array cannot hold
             found = {row[1]: row for id in ids for row in pair.store(_GET, (app, id))}
         return [StoredObject(*found[id]) for id in ids if id in found]
+
+    async def publics(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """See the port."""
+        if not 0 < len(ids) <= SHORT:
+            return {row.id: row.public for row in await self.get_many(app, ids)}
+        try:
+            return dict(self._pair.store(_PUBLICS, (app, apsw.carray(tuple(ids)))))
+        except ValueError:  # as in `_many`
+            return {row.id: row.public for row in self._many(self._pair, app, ids)}
 
     async def find(self, key: Key) -> StoredObject | None:
         """See the port."""

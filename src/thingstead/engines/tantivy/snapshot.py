@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 
 import orjson
 import tantivy
+from cachebox import LRUCache
 from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, PRESENT, TIMED, UNTIMED, column, id_of, key
+from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, TIMED, UNTIMED, column, id_of, key
 from thingstead.engines.tantivy.translate import Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
@@ -47,23 +48,31 @@ class _Plan:
 
     request: SearchRequest
     sort: tuple[SortBy, ...]
-    scope: Query
+    translation: Translation
     base: Query
     exact: bool
     direct: bool  # tantivy alone can order it
     timed: bool  # by a field that has a column of its own
-    heavy: bool
 
 
 class TantivySnapshot:
     """Implements ports.index.Snapshot."""
 
-    def __init__(self, index: tantivy.Index, schema: Schema, searcher: Searcher, seq: int, threads: Executor) -> None:
+    def __init__(
+        self,
+        index: tantivy.Index,
+        schema: Schema,
+        searcher: Searcher,
+        seq: int,
+        threads: Executor,
+        ids: "LRUCache[tuple[str, int], str]",
+    ) -> None:
         self._index = index
         self._schema = schema
         self._searcher = searcher
         self._seq = seq
         self._threads = threads
+        self._known = ids  # (app, docid) -> id: reading a stored document costs more than finding it
 
     @property
     def seq(self) -> int:
@@ -74,9 +83,9 @@ class TantivySnapshot:
         """See the port."""
         plan = guarded(lambda: self._plan(request))
         if plan.direct:
-            inline = not plan.heavy and self._searcher.num_docs <= _INLINE_DOCS
+            inline = not plan.translation.heavy and self._searcher.num_docs <= _INLINE_DOCS
         else:
-            inline = not plan.heavy and self._count(plan.base) <= _INLINE_CANDIDATES
+            inline = not plan.translation.heavy and self._count(plan.base) <= _INLINE_CANDIDATES
         run = self._direct if plan.direct else self._checked
         if inline:
             return guarded(lambda: run(plan))
@@ -88,9 +97,7 @@ class TantivySnapshot:
         found = translation.query(request.query)
         must.append(found)
         without = [self._keyed(request)] if request.exclude else []
-        # Nothing is left to decide after `_docid`, which is unique.
-        ends = next((at + 1 for at, by in enumerate(request.sort) if by.field == DOCID), len(request.sort))
-        sort = request.sort[:ends]
+        sort = request.sort
         timed = translation.exact and len(sort) == 1 and sort[0].field == TIMED and not translation.present(UNTIMED)
         direct = translation.exact and (
             not sort
@@ -98,9 +105,7 @@ class TantivySnapshot:
             or sort[0].field == DOCID
             or (len(sort) == 1 and not translation.present(NOT_ONE_NUMBER + sort[0].field))
         )
-        return _Plan(
-            request, sort, translation.scope, all_of(must, without), translation.exact, direct, timed, translation.heavy
-        )
+        return _Plan(request, sort, translation, all_of(must, without), translation.exact, direct, timed)
 
     def _keyed(self, request: SearchRequest) -> Query:
         keys = [key(request.app, id) for id in request.exclude]
@@ -112,9 +117,15 @@ class TantivySnapshot:
         result: Any = self._searcher.search(query, 1)  # the stubs do not know `count`
         return result.count
 
-    def _ids(self, addresses: Sequence[DocAddress]) -> list[str]:
-        doc = self._searcher.doc
-        return [id_of(str(doc(address).get_first("key"))) for address in addresses]
+    def _ids(self, app: str, docids: Sequence[int], addresses: Sequence[DocAddress]) -> list[str]:
+        known = self._known
+        found: list[str] = []
+        for docid, address in zip(docids, addresses, strict=True):
+            id = known.get((app, docid), "")
+            if not id:
+                id = known[app, docid] = id_of(str(self._searcher.doc(address).get_first("key")))
+            found.append(id)
+        return found
 
     # --- ordered by tantivy
 
@@ -140,10 +151,9 @@ class TantivySnapshot:
             query, request.limit, order_by_field="docid", offset=request.offset, order=order
         )
         found: list[tuple[int, DocAddress]] = result.hits
-        ids = self._ids([address for _, address in found])
-        hits: list[Hit] = [
-            Hit(id, docid, ((1, docid),) if by else ()) for id, (docid, _) in zip(ids, found, strict=True)
-        ]
+        docids = [docid for docid, _ in found]
+        ids = self._ids(request.app, docids, [address for _, address in found])
+        hits = [Hit(id, docid, ((1, docid),) if by else ()) for id, docid in zip(ids, docids, strict=True)]
         return Hits(result.count if total is None else total, hits)
 
     def _beyond(self, docid: int, desc: bool) -> Query:
@@ -170,11 +180,11 @@ class TantivySnapshot:
         end = before + request.limit
         if (before and len(found) > 1 and times[0] == times[1]) or (len(found) > end and times[end - 1] == times[end]):
             return None
-        hits: list[Hit] = []
-        for time, address in found[before:end]:
-            document = self._searcher.doc(address)
-            docid = cast(int, document.get_first("docid"))
-            hits.append(Hit(id_of(str(document.get_first("key"))), docid, ((1, time),)))
+        times = times[before:end]
+        addresses = [address for _, address in found[before:end]]
+        docids = cast(list[int], self._searcher.fast_field_values("docid", addresses))
+        ids = self._ids(request.app, docids, addresses)
+        hits = [Hit(id, docid, ((1, time),)) for id, docid, time in zip(ids, docids, times, strict=True)]
         if len(set(times)) < len(times):
             hits.sort(key=lambda hit: hit.docid)
             hits.sort(key=lambda hit: hit.keys, reverse=by.desc)
@@ -188,7 +198,7 @@ class TantivySnapshot:
             return Hits(total, ())  # tantivy panics when asked for hits behind the last one
         total, having, hits = self._top(plan.base, member, by.desc, request.offset, request.limit)
         if having != total:
-            exists = any_of([Query.term_query(self._schema, "t", kind + by.field) for kind in PRESENT])
+            exists = plan.translation.exists(by.field)
             halves = [(all_of([plan.base, exists]), having), (all_of([plan.base], [exists]), total - having)]
             if not by.desc:
                 halves.reverse()
@@ -201,8 +211,9 @@ class TantivySnapshot:
                     found += self._top(half, member, by.desc, offset, limit)[2]
                 start += size
             hits = found
-        addresses = self._addresses(plan, [docid for docid, _ in hits])
-        ids = self._ids([addresses[docid] for docid, _ in hits])
+        docids = [docid for docid, _ in hits]
+        addresses = self._addresses(plan, docids)
+        ids = self._ids(request.app, docids, [addresses[docid] for docid in docids])
         return Hits(total, [Hit(id, docid, (sort,)) for id, (docid, sort) in zip(ids, hits, strict=True)])
 
     def _top(
@@ -235,7 +246,7 @@ class TantivySnapshot:
             return {}
         wanted = any_of([Query.term_query(self._schema, "docid", docid) for docid in docids])
         hits: list[tuple[int, DocAddress]] = self._searcher.search(
-            all_of([plan.scope, wanted]), len(docids), count=False, order_by_field="docid"
+            all_of([plan.translation.scope, wanted]), len(docids), count=False, order_by_field="docid"
         ).hits
         return dict(hits)
 

@@ -5,22 +5,40 @@ other. What is not exact is re-checked with the predicate by `snapshot`. tantivy
 numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import asin, cos, degrees, radians, sin
 from typing import Any
 
 import tantivy
 from tantivy import Occur, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import KEYWORD, LAT, LNG, NOT_ONE_NUMBER, PRESENT, TOKEN, WHOLE, column, scope
+from thingstead.engines.tantivy.schema import (
+    KEPT_CHARS,
+    KEYWORD,
+    LAT,
+    LNG,
+    LONG,
+    LONG_KEYWORD,
+    NOT_ONE_NUMBER,
+    PLAIN,
+    PRESENT,
+    TOKEN,
+    WHOLE,
+    WHOLE_CHARS,
+    column,
+    plain_terms,
+    scope,
+    whole,
+)
 from thingstead.model.query import ast
 from thingstead.model.query.fields import SEPARATOR, is_keyword, number, sortable, tokens
 from thingstead.model.query.pattern import Pattern, literal
-from thingstead.model.query.predicate import EARTH_RADIUS_KM
+from thingstead.model.query.predicate import EARTH_RADIUS_KM, within
 
 _EXPANSIONS = 128  # terms that are enumerated rather than run through an automaton
 _OTHER = rf"[^\x{{{ord(SEPARATOR):x}}}]*"
-_LONG = 100  # characters up to which an edit-distance automaton is built
+_FUZZY_CHARS = WHOLE_CHARS - 2  # beyond, a value two edits away may be too long to be a term as it is
 
 
 class Translation:
@@ -31,6 +49,7 @@ class Translation:
         self._schema = schema
         self._searcher = searcher
         self._app = app
+        self._plain = plain_terms(app)
         self.exact = True
         self.heavy = False
         self.scope = Query.term_query(schema, "scope", scope(app, type))
@@ -43,7 +62,7 @@ class Translation:
             case ast.Nothing():
                 return Query.empty_query()
             case ast.Exists(field):
-                return self._exists(field)
+                return self.exists(field)
             case ast.Words(field, text, slop):
                 return self._words(field, text, slop)
             case ast.Match(field, pattern, lowered):
@@ -54,7 +73,7 @@ class Translation:
                 return any_of([self._pattern(pattern, WHOLE, field), self._pattern(pattern, TOKEN, field)])
             case ast.Equals(field, values):
                 kinds = (KEYWORD,) if is_keyword(field) else (WHOLE, TOKEN)
-                return self._terms([value + kind + field for value in values for kind in kinds])
+                return self._terms([_glued(value, kind) + field for value in values for kind in kinds])
             case ast.Fuzzy(field, text, distance):
                 return self._fuzzy(field, text, distance)
             case ast.Range():
@@ -68,9 +87,12 @@ class Translation:
             case ast.Bool():
                 return self._bool(query)
 
-    def term(self, text: str) -> Query:
-        """One exact term of `t`."""
+    def _raw(self, text: str) -> Query:
         return Query.term_query(self._schema, "t", text)
+
+    def term(self, text: str) -> Query:
+        """The objects that hold a term."""
+        return any_of([self._raw(text), self._raw(PLAIN)]) if text in self._plain else self._raw(text)
 
     def count(self, query: Query) -> int:
         """How many documents a query finds."""
@@ -79,7 +101,7 @@ class Translation:
 
     def present(self, text: str) -> bool:
         """True if an object of this app holds the term."""
-        if not self._searcher.doc_freq("t", text):
+        if not self._searcher.doc_freq("t", text) and text not in self._plain:
             return False
         both = all_of([Query.term_query(self._schema, "scope", scope(self._app, None)), self.term(text)])
         return bool(self.count(both))
@@ -89,17 +111,38 @@ class Translation:
         ends = " TO ".join("*" if end is None else str(end) for end in (low, high))
         return self._index.parse_query(f"n.{column(path)}:[{ends}]", [])
 
-    def _exists(self, path: str) -> Query:
-        return any_of([self.term(kind + path) for kind in PRESENT])
+    def exists(self, path: str) -> Query:
+        """The objects that hold a value at a path."""
+        return self._terms([kind + path for kind in PRESENT])
 
     def _terms(self, terms: Sequence[str]) -> Query:
         if len(terms) > _EXPANSIONS:
-            return Query.term_set_query(self._schema, "t", list(terms))
-        return any_of([self.term(term) for term in terms])
+            found = [Query.term_set_query(self._schema, "t", list(terms))]
+        else:
+            found = [self._raw(term) for term in terms]
+        if not self._plain.isdisjoint(terms):
+            found.append(self._raw(PLAIN))
+        return any_of(found)
+
+    def _plainly(self, test: Callable[[str], bool], kind: str, field: str | None) -> list[Query]:
+        """PLAIN, if one of the values it stands for fits."""
+        for term in self._plain:
+            value, _, end = term.rpartition(SEPARATOR)
+            if end[0] == kind[-1] and field in (None, end[1:]) and test(value):
+                return [self._raw(PLAIN)]
+        return []
+
+    def _or_long(self, query: Query, kind: str, field: str | None) -> Query:
+        """The query, or any long value, which only the predicate can decide."""
+        mark = LONG_KEYWORD if field is None else LONG + field
+        if kind is TOKEN or not self.present(mark):
+            return query
+        self.exact = False
+        return any_of([query, self._raw(mark)])
 
     def _words(self, field: str | None, text: str, slop: int) -> Query:
         if field is not None and is_keyword(field):
-            return self.term(text + KEYWORD + field)
+            return self.term(_glued(text, KEYWORD) + field)
         words = tokens(text)
         if field is not None:
             return self._phrase(words, field, slop)
@@ -117,8 +160,9 @@ class Translation:
 
     def _anywhere(self, value: str, kind: str) -> Query:
         """The value at any path."""
-        terms = self._expand(value + kind)
-        return self._regex(literal(value), kind, None) if terms is None else self._terms(terms)
+        glued = _glued(value, kind)
+        terms = self._expand(glued)
+        return self._regex(literal(glued.removesuffix(kind)), kind, None) if terms is None else self._terms(terms)
 
     def _phrase(self, words: Sequence[str], field: str, slop: int) -> Query:
         if not words:
@@ -134,55 +178,64 @@ class Translation:
 
     def _match(self, field: str | None, pattern: Pattern, lowered: Pattern) -> Query:
         if field is None:
-            return any_of([self._regex(pattern, KEYWORD, None), self._regex(lowered, TOKEN, None)])
+            return any_of([self._pattern(pattern, KEYWORD, None), self._pattern(lowered, TOKEN, None)])
         return self._pattern(pattern, KEYWORD, field) if is_keyword(field) else self._pattern(lowered, TOKEN, field)
 
-    def _pattern(self, pattern: Pattern, kind: str, field: str) -> Query:
-        if pattern.prefix:
+    def _pattern(self, pattern: Pattern, kind: str, field: str | None) -> Query:
+        # Of a long value only the beginning is in its term; that is enough for a prefix.
+        enough = pattern.open_prefix and len(pattern.prefix) <= KEPT_CHARS
+        if pattern.prefix and field is not None:
             end = kind + field
             terms = self._expand(pattern.prefix)
             if terms is not None:
-                size = len(end)
-                return self._terms([term for term in terms if term.endswith(end) and pattern.matches(term[:-size])])
-        return self._regex(pattern, kind, field)
+                values = [term[: -len(end)] for term in terms if term.endswith(end)]
+                fitting = [value + end for value in values if (enough or LONG not in value) and pattern.matches(value)]
+                found = self._terms(fitting)
+                return found if enough else self._or_long(found, kind, field)
+        found = self._regex(pattern, kind, field, any_rest=enough)
+        return found if enough else self._or_long(found, kind, field)
 
     def _expand(self, prefix: str) -> list[str] | None:
         """The terms with a prefix, None if they are many."""
         found = self._searcher.terms_with_prefix("t", prefix, limit=_EXPANSIONS + 1)
-        return None if len(found) > _EXPANSIONS else [term for term, _ in found]
+        if len(found) > _EXPANSIONS:
+            return None
+        return [*{term: None for term, _ in found} | {term: None for term in self._plain if term.startswith(prefix)}]
 
-    def _regex(self, pattern: Pattern, kind: str, field: str | None) -> Query:
+    def _regex(self, pattern: Pattern, kind: str, field: str | None, *, any_rest: bool = False) -> Query:
         self.heavy = True
-        tail = "".join(rf"\x{{{ord(char):x}}}" for char in kind + (field or ""))
+        rest = rf"(?:{_escaped(LONG)}{_OTHER})?" if any_rest else ""
+        end = _escaped(kind) + (_OTHER if field is None else _escaped(field))
         try:
-            return Query.regex_query(
-                self._schema, "t", pattern.rust(SEPARATOR) + tail + (_OTHER if field is None else "")
-            )
+            found = Query.regex_query(self._schema, "t", pattern.rust(SEPARATOR) + rest + end)
         except ValueError:  # too large for tantivy
             self.exact = False
-            return Query.all_query() if field is None else self._exists(field)
+            return Query.all_query() if field is None else self.exists(field)
+        return any_of([found, *self._plainly(pattern.matches, kind, field)])
 
     def _fuzzy(self, field: str | None, text: str, distance: int) -> Query:
         if not distance:
             return self._edited(field, text, 0)
         self.exact = False
         self.heavy = True
-        if len(text) > _LONG:
-            return Query.all_query() if field is None else self._exists(field)
+        if len(text) > _FUZZY_CHARS:
+            return Query.all_query() if field is None else self.exists(field)
         return self._edited(field, text, distance)
 
     def _edited(self, field: str | None, text: str, distance: int) -> Query:
         """Terms within `distance` edits of the text glued to its field: a few neighbours more than wanted."""
         found: list[Query] = []
         for value, kind in ((text, KEYWORD), (text.lower(), TOKEN)):
+            if field is not None and is_keyword(field) != (kind is KEYWORD):
+                continue
+            if not distance:
+                found.append(self._anywhere(value, kind) if field is None else self.term(_glued(value, kind) + field))
+                continue
             if field is None:
-                if distance:
-                    found.append(Query.fuzzy_term_query(self._schema, "t", value + SEPARATOR, distance, prefix=True))
-                else:
-                    found.append(self._anywhere(value, kind))
-            elif is_keyword(field) == (kind is KEYWORD):
-                term = value + kind + field
-                found.append(Query.fuzzy_term_query(self._schema, "t", term, distance) if distance else self.term(term))
+                found.append(Query.fuzzy_term_query(self._schema, "t", value + SEPARATOR, distance, prefix=True))
+            else:
+                found.append(Query.fuzzy_term_query(self._schema, "t", value + kind + field, distance))
+            found += self._plainly(partial(within, value, distance=distance), kind, field)
         return any_of(found)
 
     def _range(self, query: ast.Range) -> Query:
@@ -195,7 +248,7 @@ class Translation:
         numeric = (query.low is None or low is not None) and (query.high is None or high is not None)
         if not numeric or self.present(NOT_ONE_NUMBER + field):
             self.exact = False
-            return self._exists(field)
+            return self.exists(field)
         bottom = None if low is None else sortable(low) + (not query.include_low)
         top = None if high is None else sortable(high) - (not query.include_high)
         if bottom is not None and top is not None and bottom > top:
@@ -205,7 +258,7 @@ class Translation:
     def _box(self, near: ast.Near) -> Query:
         angle = near.radius / EARTH_RADIUS_KM * 1.000001 + 1e-9
         if angle >= radians(90):
-            return self._exists("latlng")
+            return self.exists("latlng")
         reach = degrees(angle)
         low, high = near.lat - reach, near.lat + reach
         box = [self.numbers(LAT, sortable(low), sortable(high))]
@@ -238,6 +291,15 @@ class Translation:
                 must_not.append(excluded)
                 self.exact = before
         return all_of(must, must_not)
+
+
+def _glued(value: str, kind: str) -> str:
+    """A value as it stands in its term, and the kind; a token stands as it is."""
+    return value + kind if kind is TOKEN else whole(value) + kind
+
+
+def _escaped(text: str) -> str:
+    return "".join(rf"\x{{{ord(char):x}}}" for char in text)
 
 
 def _positive(query: ast.Query) -> ast.Query:

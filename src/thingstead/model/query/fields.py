@@ -118,27 +118,34 @@ def flatten(fields: JsonObject) -> Flat:
     for name, value in fields.items():
         if name in NEVER_INDEXED:
             continue
-        kind = type(value)
-        if kind is str or kind is int or kind is float or kind is bool:
-            _flatten((clean(name),), value, flat, MAX_VALUES)
+        path = clean(name)
+        if type(value) in _SCALARS:
+            _add(flat, path, value)  # type: ignore[arg-type]
         elif is_object(value) and len(value) < MAX_VALUES:
             left = MAX_VALUES
-            prefix = clean(name) + "."
+            prefix = path + "."
             for inner, member in value.items():  # most values stand here, one below `properties`
                 path = prefix + clean(inner)
-                kind = type(member)
-                if (kind is str or kind is int or kind is float or kind is bool) and len(path) <= MAX_PATH:
-                    kept = clean(member) if isinstance(member, str) else member
-                    if path in flat:
-                        flat[path].append(kept)  # type: ignore[arg-type]
-                    else:
-                        flat[path] = [kept]  # type: ignore[list-item]
+                if type(member) in _SCALARS:
+                    _add(flat, path, member)  # type: ignore[arg-type]
                     left -= 1
                 elif left > 0:
                     left = _flatten((path,), member, flat, left)
         else:
-            _flatten((clean(name),), value, flat, MAX_VALUES)
+            _flatten((path,), value, flat, MAX_VALUES)
     return flat
+
+
+_SCALARS = frozenset((str, int, float, bool))
+
+
+def _add(flat: Flat, path: str, value: Scalar) -> None:
+    if len(path) <= MAX_PATH:
+        kept = value.replace(SEPARATOR, "\ufffd") if isinstance(value, str) and SEPARATOR in value else value
+        if path in flat:
+            flat[path].append(kept)
+        else:
+            flat[path] = [kept]
 
 
 def members_at(fields: JsonObject, paths: Sequence[str]) -> JsonObject:
@@ -150,11 +157,9 @@ def members_at(fields: JsonObject, paths: Sequence[str]) -> JsonObject:
 def _flatten(paths: Sequence[str], value: Json, flat: Flat, left: int) -> int:
     # The last path has a position at every list passed so far, the ones before it only at the outer lists, the first
     # none.
-    if isinstance(value, (str, int, float)):
-        kept = clean(value) if isinstance(value, str) else value
+    if type(value) in _SCALARS:
         for path in paths:
-            if len(path) <= MAX_PATH:
-                flat.setdefault(path, []).append(kept)
+            _add(flat, path, value)  # type: ignore[arg-type]
         return left - len(paths)
     if is_object(value):
         for name, member in value.items():

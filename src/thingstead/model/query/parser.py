@@ -9,6 +9,7 @@ dropped: they change no order. Unlike Lucene `field:*` is accepted, `&&` and `||
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from thingstead.model.errors import InvalidQuery
@@ -49,6 +50,7 @@ class _Token:
     parts: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=512)
 def parse_query(text: str, default_field: str | None = None) -> ast.Query:
     """The AST of a query string; unfielded terms search `default_field`, or any field. Raises InvalidQuery (field
     `q`).

@@ -62,6 +62,12 @@ class Pattern:
     prefix: str = ""
     _test: Callable[[str], bool] | None = field(default=None, compare=False, repr=False, hash=False)
 
+    @property
+    def open_prefix(self) -> bool:
+        """True if everything fits that starts with `prefix`."""
+        node = self.node
+        return isinstance(node, Sequence) and len(node.parts) == len(self.prefix) + 1 and node.parts[-1] is ANYTHING
+
     def matches(self, text: str) -> bool:
         """True if the whole text fits."""
         return (self._test or _automaton(self.node))(text)

@@ -25,7 +25,9 @@ class SortBy:
 
 
 def parse_sort(text: str, desc: bool) -> tuple[SortBy, ...]:
-    """`a`, or `a:desc,b:asc`; a part without suffix follows `desc`. Blank gives `timestamp`."""
+    """`a`, or `a:desc,b:asc`; a part without suffix follows `desc`. Blank gives `timestamp`. Nothing stands after
+    `_docid`, which is unique and leaves nothing to decide.
+    """
     found: list[SortBy] = []
     for part in text.split(","):
         name, colon, suffix = part.strip().rpartition(":")
@@ -33,6 +35,8 @@ def parse_sort(text: str, desc: bool) -> tuple[SortBy, ...]:
         field = clean((name if known else part).strip())
         if field:
             found.append(SortBy(field, suffix.lower() == "desc" if known else desc))
+        if field == DOCID:
+            break
     return tuple(found[:8]) or (SortBy("timestamp", desc),)
 
 
