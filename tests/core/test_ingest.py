@@ -10,10 +10,10 @@ from support.aio import run
 from support.backend import open_backend, owner, totals
 from support.environment import NOON, ManualClock
 from thingstead.core.backend import Backend
-from thingstead.core.hub import Event, Reported, subject
 from thingstead.core.ingest import Ingest, Outcome, Report
 from thingstead.core.objects import Draft
 from thingstead.model.errors import InvalidInput, NotFound, StoreFailed, TooLarge, VersionMismatch
+from thingstead.model.events import Event, Reported, subject
 from thingstead.model.readings import AHEAD, value_of
 from thingstead.model.shadow import MAX_SENSORS, Attribute
 from thingstead.model.values import Json, JsonObject

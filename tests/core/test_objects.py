@@ -7,10 +7,10 @@ import pytest
 
 from support.aio import run
 from support.backend import open_backend, owner, totals
-from thingstead.core.hub import Event, ObjectChanged, everything
 from thingstead.core.ingest import Report
 from thingstead.core.objects import Draft, Written
 from thingstead.model.errors import ConstraintViolation, InvalidInput, KeyTaken, NotFound, VersionMismatch
+from thingstead.model.events import Event, ObjectChanged, everything
 from thingstead.model.values import Json, JsonObject, parse_object
 from thingstead.ports.store import Key
 

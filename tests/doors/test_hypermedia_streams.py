@@ -11,9 +11,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from support.backend import owner
 from support.chain import Chain, chain, href, id_of
-from thingstead.core.hub import Point, Reported, subject
 from thingstead.core.ingest import Report
 from thingstead.core.kinds.base import Draft
+from thingstead.model.events import Point, Reported, subject
 from thingstead.model.values import JsonObject
 
 SECONDS = 10

@@ -4,7 +4,6 @@ import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
-from thingstead.core.hub import Hub
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.measures import Measures
@@ -14,6 +13,7 @@ from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.hub import Hub
 from thingstead.ports.store import Store
 
 

@@ -17,17 +17,18 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from thingstead.core.hub import ORPHAN, Hub, Point, Reported, ShadowChanged, everything, subject
 from thingstead.core.objects import Feed
 from thingstead.core.sensors import Found, sensor_key, sensor_put
 from thingstead.core.shapes import document_of_put, shadow_put
 from thingstead.model import shadow as rules
 from thingstead.model.errors import InvalidInput, NotFound, ThingsteadError, Unavailable, VersionMismatch
+from thingstead.model.events import ORPHAN, Point, Reported, ShadowChanged, everything, subject
 from thingstead.model.paths import escape
 from thingstead.model.readings import AHEAD, columns
 from thingstead.model.shadow import Attribute, Leaf, Shadow
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.ports.environment import Clock, Ids
+from thingstead.ports.hub import Hub
 from thingstead.ports.index import Document, Removal
 from thingstead.ports.store import Batch, Changed, Put, Reading, Refused, Store
 
@@ -110,6 +111,17 @@ class Ingest:
         self._queue: list[tuple[Sequence[Report], Done]] = []
         self._pump: asyncio.Task[None] | None = None
         self._adopted: dict[tuple[str, str, str], Leaf] = {}
+        self._wants_shadow: Callable[[str, str], bool] | None = None
+        self._shadow_changed: Callable[[ShadowChanged], None] | None = None
+
+    def observe_shadows(self, wants: Callable[[str, str], bool], changed: Callable[[ShadowChanged], None]) -> None:
+        """Have `changed` called for each accepted shadow change for which `wants(app, thing)` held before it, once it
+        is durable. One observer, in this process; neither call may raise.
+
+        It is no subject of the hub: two snapshots a report are worth making only where somebody subscribes just now.
+        """
+        self._wants_shadow = wants
+        self._shadow_changed = changed
 
     # --- the way in
 
@@ -245,7 +257,7 @@ class Ingest:
                 before = rules.encode(shadow)
             else:
                 working.slack -= report.size
-        observed = not report.delete and self._hub.wants_shadow(*key)
+        observed = self._wants_shadow is not None and not report.delete and self._wants_shadow(*key)
         previous = rules.decode(before or rules.encode(shadow)) if observed else None
         stamp = max(now, shadow.last_stamp + 1)
         time = stamp if report.time is None or report.time > now + AHEAD else report.time
@@ -409,8 +421,9 @@ class Ingest:
     ) -> None:
         for (_, done), results in zip(entries, outcomes, strict=True):
             _call(done, results)
-        for change in group.observed:
-            self._hub.shadow_changed(change)
+        if self._shadow_changed is not None:
+            for change in group.observed:
+                self._shadow_changed(change)
         for told in group.told:
             app, thing = told.key
             event = Reported(app, thing, told.parent, told.version, tuple(told.points))

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import msgspec
 
-from thingstead.core.hub import ORPHAN, Hub, ObjectChanged, everything, subject
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.shapes import document_of, document_of_put, object_of
 from thingstead.model import objects as model
@@ -26,10 +25,12 @@ from thingstead.model.errors import (
     Unavailable,
     VersionMismatch,
 )
+from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Ids
+from thingstead.ports.hub import Hub
 from thingstead.ports.index import Document, Removal
 from thingstead.ports.store import (
     Batch,

@@ -14,17 +14,18 @@ from typing import Final
 import msgspec
 from cachebox import LRUCache
 
-from thingstead.core.hub import ORPHAN, Hub, ObjectChanged, everything, subject
 from thingstead.core.objects import Feed
 from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model import ids, types
 from thingstead.model import objects as model
 from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, Unavailable
+from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.objects import Object
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.hub import Hub
 from thingstead.ports.store import Batch, Changed, Item, Put, Store
 
 SECRET_BYTES: Final = 40

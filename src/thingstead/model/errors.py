@@ -127,6 +127,12 @@ class LimitReached(ThingsteadError):
     code = "limit_reached"
 
 
+class CutOff(LimitReached):
+    """A live listener fell behind its bound, or may have missed events, and was cut off (ports/hub)."""
+
+    code = "cut_off"
+
+
 class Unavailable(ThingsteadError):
     """A part that is needed cannot answer now; nothing was acknowledged and nothing has changed."""
 

@@ -9,7 +9,6 @@ from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.backend import Backend
 from thingstead.core.follow import Catalogue
-from thingstead.core.hub import Hub
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
@@ -21,6 +20,7 @@ from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
+from thingstead.engines.inprocess.hub import InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
 from thingstead.engines.tantivy.index import TantivyIndex
@@ -45,8 +45,9 @@ class Built(msgspec.Struct, frozen=True):
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
-        """Settle what was submitted, then close search and store."""
+        """Settle what was submitted, then close hub, search and store."""
         await self.backend.ingest.close()
+        await self.backend.hub.close()
         await self.backend.search.close()
         await self.backend.store.close()
 
@@ -93,7 +94,7 @@ async def _wire(
     index: Index,
 ) -> Built:
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
-    hub = Hub()
+    hub = InProcessHub()
     catalogue = Catalogue(store, app_identifier(settings.app_name))
 
     async def passed(seq: int) -> None:

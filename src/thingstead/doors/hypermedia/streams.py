@@ -12,17 +12,26 @@ from typing import Any, Final
 import structlog
 
 from thingstead.core.backend import Backend
-from thingstead.core.hub import Event, Listener, ObjectChanged, Reported, TooSlow, everything, subject
 from thingstead.doors.hypermedia import render
 from thingstead.doors.hypermedia.errors import Refusal, refusal
 from thingstead.doors.hypermedia.read import Reader, device_view, site_view
 from thingstead.doors.hypermedia.request import Bases, headers_of, target
-from thingstead.model.errors import AppNotFound, Forbidden, NotFound, ThingsteadError, Unauthenticated, Unavailable
+from thingstead.model.errors import (
+    AppNotFound,
+    CutOff,
+    Forbidden,
+    NotFound,
+    ThingsteadError,
+    Unauthenticated,
+    Unavailable,
+)
+from thingstead.model.events import Event, ObjectChanged, Reported, everything, subject
 from thingstead.model.hypermedia import documents
 from thingstead.model.hypermedia.links import Base
 from thingstead.model.objects import Object, decode
 from thingstead.model.principals import NOBODY
 from thingstead.model.readings import columns
+from thingstead.ports.hub import Listener
 from thingstead.transports.http import Receive, Scope, Send, bound_to_loopback
 
 log = structlog.get_logger("hypermedia.streams")
@@ -61,7 +70,7 @@ class Frames:
                 made = self._readings[key] = (event, _reported(event, base))
                 _trim(self._readings)
             return made[1]
-        if not isinstance(event, ObjectChanged) or event.op == "delete":
+        if event.op == "delete":
             return []
         making = self._changes.get(key)
         if making is None:
@@ -125,8 +134,6 @@ class _Scope:
             if self._obj.type == "sensor":
                 return id == me
             return event.thing == me if self._obj.type == "thing" else await self._under(event.parent)
-        if not isinstance(event, ObjectChanged):
-            return False
         if event.id == me:
             return True
         if self._obj.type == "thing":
@@ -170,8 +177,7 @@ class Streams:
             return
         try:
             belongs, base = await self._locate(scope)
-            if self._ending:
-                raise Unavailable("the server is going away")
+            listener = await self._listen(belongs.subjects())
         except ThingsteadError as error:
             await _deny(scope, send, refusal(error, None))
             return
@@ -179,7 +185,6 @@ class Streams:
             log.exception("handshake failed", path=scope["path"])
             await _deny(scope, send, refusal(ThingsteadError("the server failed"), None))
             return
-        listener = self._backend.hub.listen(belongs.subjects(), bound=self._backend.settings.chain_ws_queue)
         task = asyncio.ensure_future(self._send(listener, belongs, base, send))
         self._open[task] = listener
         try:
@@ -197,6 +202,14 @@ class Streams:
             listener.close()
         if self._open:
             await asyncio.wait(list(self._open), timeout=_CLOSING)
+
+    async def _listen(self, subjects: list[str]) -> Listener:
+        """A listener, unless the server is going away meanwhile. Raises Unavailable."""
+        listener = await self._backend.hub.listen(subjects, bound=self._backend.settings.chain_ws_queue)
+        if self._ending:
+            listener.close()
+            raise Unavailable("the server is going away")
+        return listener
 
     async def _locate(self, scope: Scope) -> tuple[_Scope, Base]:
         """The stream that a handshake names. Raises NotFound, Unauthenticated, Forbidden."""
@@ -232,7 +245,7 @@ class Streams:
                 for id, text in await self._frames.of(event, base):
                     if await belongs.has(event, id):
                         await send({"type": "websocket.send", "text": text})
-        except TooSlow:
+        except CutOff:
             code = TRY_LATER
         except OSError:  # the client is gone
             return

@@ -15,12 +15,12 @@ import structlog
 from cachebox import LRUCache
 
 from thingstead.core.backend import Backend
-from thingstead.core.hub import ShadowChanged
 from thingstead.core.ingest import Outcome, Report
 from thingstead.doors.things import read, render
 from thingstead.doors.things.errors import shown
 from thingstead.model import shadow as rules
 from thingstead.model.errors import NotFound, ThingsteadError
+from thingstead.model.events import ShadowChanged
 from thingstead.model.grants import cloud_id
 from thingstead.model.principals import Principal
 from thingstead.transports.mqtt.broker import Broker
@@ -62,7 +62,7 @@ class Shadows:
         self._getting: set[asyncio.Task[None]] = set()
         self.dropped = 0
         """Plain data that could not be accepted."""
-        backend.hub.observe_shadows(self._wanted, self._changed)
+        backend.ingest.observe_shadows(self._wanted, self._changed)
 
     def topics(self) -> Sequence[tuple[str, Handler]]:
         """What to register with `Broker.route`."""
