@@ -31,7 +31,10 @@ def run(work: Any) -> None:
 
 def open_store(directory: Path, clock: ManualClock | None = None, **options: Any) -> SqliteStore:
     return SqliteStore.open(
-        directory, clock=clock or ManualClock(), entropy=SystemEntropy(), options=Options(**options)
+        directory,
+        clock=clock or ManualClock(),
+        entropy=SystemEntropy(),
+        options=Options(**{"merge_closing": 0, **options}),
     )
 
 
@@ -275,3 +278,18 @@ def test_hourly_sums_are_those_of_the_readings(tmp_path: Path) -> None:
         ]  # fmt: skip
 
     run(main())
+
+
+def test_closing_merges_what_is_left(tmp_path: Path) -> None:
+    """The next start has nothing to read into memory."""
+
+    async def work() -> None:
+        store = open_store(tmp_path, merge_closing=5.0)
+        await store.commit(Batch(readings=[Reading(1, time, 1.0, None) for time in range(500)]))
+        await store.close()
+        store = open_store(tmp_path)
+        assert await store.merge() == 0
+        assert await store.readings.count(1) == 500
+        await store.close()
+
+    run(work())

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.faults
 A = "app:a"
 T = TypeVar("T")
 READINGS = 3  # a batch
-SMALL = Options(merge_rows=60, merge_slice=20, wal_pages=40, caps=Caps(slice=20))
+SMALL = Options(merge_closing=0, merge_rows=60, merge_slice=20, wal_pages=40, caps=Caps(slice=20))
 """Everything that happens in the background happens all the time."""
 
 

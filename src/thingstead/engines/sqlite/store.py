@@ -40,6 +40,7 @@ class Options(msgspec.Struct, frozen=True):
     merge_rows: int = 200_000  # unmerged rows that start a merge
     merge_quiet: float = 60.0  # s without a reading that start one
     merge_slice: int = 10_000  # rows of one transaction of the merge
+    merge_closing: float = 3.0  # s that closing gives to merging: what is left is read into memory at the next start
     wal_pages: int = 4_000  # pages in the WAL that start a checkpoint
     caps: Caps = Caps()
 
@@ -174,7 +175,7 @@ class SqliteStore:
     async def _merge_round(self, limit: int | None) -> bool:
         """Merge one generation, at most `limit` rows of it; False if that moved nothing."""
         target = self._heads.take(limit)
-        if self._closed or target <= self._logs.mark:
+        if self._merger.stop.is_set() or target <= self._logs.mark:
             return False
         loop = asyncio.get_running_loop()
         try:
@@ -193,6 +194,12 @@ class SqliteStore:
             return
         self._closed = True
         self._writer.stop()
+        if self._options.merge_closing:
+            try:
+                async with asyncio.timeout(self._options.merge_closing):
+                    await self.merge()
+            except (TimeoutError, StoreFailed):
+                pass
         self._merger.stop.set()
         if self._quiet is not None:
             self._quiet.cancel()
