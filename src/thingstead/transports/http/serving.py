@@ -13,6 +13,7 @@ from collections.abc import Generator
 import uvicorn
 
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
+from thingstead.transports.http.corked import CorkedProtocol
 
 DRAIN_SECONDS = 5
 BACKLOG = 2048
@@ -58,7 +59,7 @@ class HttpListener:
 
         config = uvicorn.Config(
             told,  # pyright: ignore[reportArgumentType]
-            http="httptools",
+            http=CorkedProtocol,
             ws="websockets-sansio",
             loop="none",
             lifespan="off",
