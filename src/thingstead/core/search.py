@@ -32,6 +32,9 @@ Everything: TypeAlias = Callable[[], AsyncIterator[Sequence[Document]]]
 Passed: TypeAlias = Callable[[int], Awaitable[None]]
 """Told the journal seq up to which the index is durable."""
 
+Join: TypeAlias = Callable[[str, ast.Query], Awaitable[ast.Query]]
+"""(app, query) -> the query with what the index does not hold answered from elsewhere."""
+
 _REPLAYED_AT_ONCE = 1_000
 _MOST_PARENTS = 10_000
 
@@ -125,12 +128,14 @@ class Search:
         read_many: ReadMany,
         clock: Clock,
         *,
+        join: Join | None = None,
         passed: Passed | None = None,
         policy: Policy | None = None,
     ) -> None:
         self._index = index
         self._read_many = read_many
         self._clock = clock
+        self._join = join
         self._passed = passed
         self._policy = policy or Policy()
         self._overlays: dict[str, _Overlay] = {}
@@ -276,6 +281,14 @@ class Search:
 
     async def find(self, app: str, plan: Plan, only: ast.Query = ast.ALL) -> Page:
         """Carry out a search; `only` narrows it further. Raises InvalidQuery, Unavailable."""
+        if self._join is not None:
+            match plan:
+                case Find(query=query):
+                    plan = replace(plan, query=await self._join(app, query))
+                case Nearby(find=find) | Similar(find=find):
+                    plan = replace(plan, find=replace(find, query=await self._join(app, find.query)))
+                case ById():
+                    pass
         match plan:
             case Find():
                 return await self._page(app, plan, only)

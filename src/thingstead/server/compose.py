@@ -18,6 +18,7 @@ from thingstead.core.measures import Measures
 from thingstead.core.objects import Objects
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
+from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
 from thingstead.engines.inprocess.hub import InProcessHub
@@ -100,7 +101,7 @@ async def _wire(
     async def passed(seq: int) -> None:
         await store.passed(SEARCH, seq)
 
-    search = Search(index, catalogue.public, clock, passed=passed)
+    search = Search(index, catalogue.public, clock, join=States(store).join, passed=passed)
     await search.recover(store.journal, catalogue.current, catalogue.everything)
     sealer = Sealer(secret_key, entropy)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search)

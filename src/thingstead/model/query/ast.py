@@ -5,8 +5,8 @@ and for text fields; see `fields`). `field` None means any indexed field. Does n
 parameters (`build`). Boosts have no effect on order, so there is no node for them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from thingstead.model.query.pattern import Pattern
@@ -152,3 +152,30 @@ def walk(query: Query) -> Iterator[Query]:
             yield from walk(part)
     elif isinstance(query, Nested):
         yield from walk(query.query)
+
+
+def field_of(query: Query) -> str | None:
+    """The field of a node that has one; None for any other, and for a term that searches every field."""
+    match query:
+        case Exists(field) | Words(field) | Match(field) | Like(field) | Fuzzy(field) | Range(field) | Equals(field):
+            return field
+        case _:
+            return None
+
+
+def renamed(query: Query, rename: Callable[[str], str]) -> Query:
+    """A node that has a field, with that field renamed; any other as it is."""
+    field = field_of(query)
+    if field is None or isinstance(query, All | Nothing | Near | Nested | Bool):
+        return query
+    return replace(query, field=rename(field))
+
+
+def mapped(query: Query, change: Callable[[Query], Query]) -> Query:
+    """The query with every node that is no Bool changed. Nodes inside Nested stay: they mean its entries."""
+    if not isinstance(query, Bool):
+        return change(query)
+    must, should, must_not = (
+        tuple(mapped(part, change) for part in parts) for parts in (query.must, query.should, query.must_not)
+    )
+    return Bool(must, should, must_not, query.minimum)
