@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from tantivy import Schema, SchemaBuilder
@@ -45,10 +45,20 @@ LONG_KEYWORD = SEPARATOR + "M"
 """A whole term: some keyword field holds a long value."""
 PLAIN = SEPARATOR + "P"
 """A whole term: the object holds all of `plain_terms`, which are not written."""
-TIMED = "timestamp"
-"""The field that hits are sorted by as a rule (objects.md 6.2); it has a column of its own, `time`."""
-UNTIMED = SEPARATOR + "U"
-"""A whole term: the object has no place in `time`."""
+
+
+class Column(NamedTuple):
+    """A column of its own for a field that hits are often sorted by."""
+
+    name: str
+    absent: str  # a whole term: the object has no place in the column
+    kind: int  # of its sort keys
+
+
+COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
+    {"timestamp": Column("time", SEPARATOR + "U", 1), "name": Column("name", SEPARATOR + "V", 2)}
+)
+_NAME_CHARS = 200
 
 WHOLE_CHARS = 48
 """Characters up to which a whole value is a term as it is: long unique terms cost most of all."""
@@ -70,6 +80,7 @@ def schema() -> Schema:
         .add_text_field("scope", tokenizer_name="raw", index_option="basic")
         .add_integer_field("docid", indexed=True, fast=True)
         .add_integer_field("time", fast=True)
+        .add_text_field("name", fast=True, tokenizer_name="raw", index_option="basic")
         .add_text_field("t", tokenizer_name="raw", index_option="position")
         .add_json_field("n", fast=True, tokenizer_name="raw", index_option="basic")
         .add_bytes_field("doc", stored=True)
@@ -93,9 +104,14 @@ def scope(app: str, type: str | None) -> str:
 
 
 @lru_cache(maxsize=4096)
-def column(path: str) -> str:
+def member(path: str) -> str:
     """The member of `n` for a path: letters, digits and underscores only."""
     return "p" + "".join(char if char.isascii() and char.isalnum() else f"_{ord(char):x}_" for char in path)
+
+
+def held(path: str, value: str | int) -> str:
+    """The term of a keyword field's value, as a column gives it."""
+    return whole(str(value)) + KEYWORD + path
 
 
 def whole(text: str) -> str:
@@ -155,9 +171,9 @@ def _terms(fields: JsonObject) -> tuple[list[str], dict[str, Json]]:
                 found.append(sortable(float(value)))
             elif path == "latlng" and (place := point(text)) is not None:
                 for name, degrees in zip((LAT, LNG), place, strict=True):
-                    numbers.setdefault(column(name), []).append(sortable(degrees))  # type: ignore[union-attr]
+                    numbers.setdefault(member(name), []).append(sortable(degrees))  # type: ignore[union-attr]
         if found:
-            numbers[column(path)] = found[0] if len(found) == 1 else found
+            numbers[member(path)] = found[0] if len(found) == 1 else found
     return terms, numbers
 
 
@@ -176,10 +192,13 @@ def encode(document: Document) -> str:
         numbers.update(_DEFAULT_NUMBERS)
     else:
         terms, numbers = _terms(fields)
-    time = fields.get(TIMED)
+    time, name = fields.get("timestamp"), fields.get("name")
     timed = type(time) is int and abs(time) <= _EXACT
     if not timed:
-        terms.append(UNTIMED)
+        terms.append(COLUMNS["timestamp"].absent)
+    named = isinstance(name, str) and 0 < len(name) <= _NAME_CHARS and SEPARATOR not in name
+    if not named:
+        terms.append(COLUMNS["name"].absent)
     members: dict[str, Json] = {
         "key": key(document.app, document.id),
         "scope": [scope(document.app, None), scope(document.app, document.type)],
@@ -190,4 +209,6 @@ def encode(document: Document) -> str:
     }
     if timed:
         members["time"] = time
+    if named:
+        members["name"] = name
     return orjson.dumps(members).decode()

@@ -16,7 +16,7 @@ import tantivy
 from cachebox import LRUCache
 from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
-from thingstead.engines.tantivy.schema import NOT_ONE_NUMBER, TIMED, UNTIMED, column, id_of, key
+from thingstead.engines.tantivy.schema import COLUMNS, NOT_ONE_NUMBER, Column, held, id_of, key, member
 from thingstead.engines.tantivy.translate import Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
@@ -52,7 +52,7 @@ class _Plan:
     base: Query
     exact: bool
     direct: bool  # tantivy alone can order it
-    timed: bool  # by a field that has a column of its own
+    column: Column | None  # that it is ordered by
 
 
 class TantivySnapshot:
@@ -98,14 +98,16 @@ class TantivySnapshot:
         must.append(found)
         without = [self._keyed(request)] if request.exclude else []
         sort = request.sort
-        timed = translation.exact and len(sort) == 1 and sort[0].field == TIMED and not translation.present(UNTIMED)
+        column = COLUMNS.get(sort[0].field) if len(sort) == 1 and translation.exact else None
+        if column is not None and translation.present(column.absent):
+            column = None
         direct = translation.exact and (
             not sort
-            or timed
+            or column is not None
             or sort[0].field == DOCID
             or (len(sort) == 1 and not translation.present(NOT_ONE_NUMBER + sort[0].field))
         )
-        return _Plan(request, sort, translation, all_of(must, without), translation.exact, direct, timed)
+        return _Plan(request, sort, translation, all_of(must, without), translation.exact, direct, column)
 
     def _keyed(self, request: SearchRequest) -> Query:
         keys = [key(request.app, id) for id in request.exclude]
@@ -132,8 +134,8 @@ class TantivySnapshot:
     def _direct(self, plan: _Plan) -> Hits:
         if not plan.request.limit:
             return Hits(self._count(plan.base), ())
-        if plan.timed:
-            return self._by_time(plan, plan.sort[0]) or self._by_number(plan, plan.sort[0])
+        if plan.column is not None:
+            return self._by_column(plan, plan.sort[0], plan.column)
         if plan.sort and plan.sort[0].field != DOCID:
             return self._by_number(plan, plan.sort[0])
         return self._by_docid(plan)
@@ -163,40 +165,56 @@ class TantivySnapshot:
         low, high = (None, bound) if desc else (bound, None)
         return Query.range_query(self._schema, "docid", FieldType.Integer, low, high)
 
-    def _by_time(self, plan: _Plan, by: SortBy) -> Hits | None:
-        """None if equal times stand on both sides of an end of the page: tantivy does not order those by docid."""
+    def _by_column(self, plan: _Plan, by: SortBy, column: Column) -> Hits:
+        """tantivy does not order equal values by docid: groups of them that the page touches are ordered here."""
         request = plan.request
-        before = min(request.offset, 1)
         order = Order.Desc if by.desc else Order.Asc
-        result: Any = self._searcher.search(
-            plan.base,
-            before + request.limit + 1,
-            order_by_field="time",
-            offset=request.offset - before,
-            order=order,
-        )
-        found: list[tuple[int, DocAddress]] = result.hits
-        times = [time for time, _ in found]
-        end = before + request.limit
-        if (before and len(found) > 1 and times[0] == times[1]) or (len(found) > end and times[end - 1] == times[end]):
-            return None
-        times = times[before:end]
-        addresses = [address for _, address in found[before:end]]
-        docids = cast(list[int], self._searcher.fast_field_values("docid", addresses))
-        ids = self._ids(request.app, docids, addresses)
-        hits = [Hit(id, docid, ((1, time),)) for id, docid, time in zip(ids, docids, times, strict=True)]
-        if len(set(times)) < len(times):
-            hits.sort(key=lambda hit: hit.docid)
-            hits.sort(key=lambda hit: hit.keys, reverse=by.desc)
-        return Hits(result.count, hits)
+        skip = max(0, request.offset - 1)
+        while True:
+            result: Any = self._searcher.search(
+                plan.base,
+                request.offset - skip + request.limit + 1,
+                order_by_field=column.name,
+                offset=skip,
+                order=order,
+            )
+            found: list[tuple[int | str, DocAddress]] = result.hits
+            keys = [value for value, _ in found]
+            if not skip or len(keys) < 2 or keys[0] != keys[1]:
+                break
+            skip = 0  # the page begins inside a group: see all of it
+        at = request.offset - skip
+        end = min(at + request.limit, len(keys))
+        if at >= end:
+            return Hits(result.count, ())
+        start, last = keys.index(keys[at]), keys[end - 1]
+        cut = end < len(keys) and keys[end] == last
+        known = found[start : keys.index(last) if cut else end]
+        docids = cast(list[int], self._searcher.fast_field_values("docid", [address for _, address in known]))
+        members = sorted(zip(docids, known, strict=True), key=lambda member: member[0])
+        members.sort(key=lambda member: member[1][0], reverse=by.desc)
+        if cut:  # of a group that goes on behind the page the oldest belong to it
+            group = all_of([plan.base, plan.translation.term(held(by.field, last))])
+            oldest: list[tuple[int, DocAddress]] = self._searcher.search(
+                group, end - keys.index(last), count=False, order_by_field="docid", order=Order.Asc
+            ).hits
+            members += [(docid, (last, address)) for docid, address in oldest]
+        members = members[at - start :]
+        docids = [docid for docid, _ in members]
+        ids = self._ids(request.app, docids, [address for _, (_, address) in members])
+        shown = [
+            Hit(id, docid, (cast(SortKey, (column.kind, value)),))
+            for id, docid, (_, (value, _)) in zip(ids, docids, members, strict=True)
+        ]
+        return Hits(result.count, shown)
 
     def _by_number(self, plan: _Plan, by: SortBy) -> Hits:
         """tantivy's aggregation sorts by (number, docid), but puts missing values first in both directions."""
         request = plan.request
-        member = f"n.{column(by.field)}"
+        path = f"n.{member(by.field)}"
         if request.offset and request.offset >= (total := self._count(plan.base)):
             return Hits(total, ())  # tantivy panics when asked for hits behind the last one
-        total, having, hits = self._top(plan.base, member, by.desc, request.offset, request.limit)
+        total, having, hits = self._top(plan.base, path, by.desc, request.offset, request.limit)
         if having != total:
             exists = plan.translation.exists(by.field)
             halves = [(all_of([plan.base, exists]), having), (all_of([plan.base], [exists]), total - having)]
@@ -208,7 +226,7 @@ class TantivySnapshot:
                 offset = max(0, request.offset - start)
                 limit = min(size, request.offset + request.limit - start) - offset
                 if limit > 0:
-                    found += self._top(half, member, by.desc, offset, limit)[2]
+                    found += self._top(half, path, by.desc, offset, limit)[2]
                 start += size
             hits = found
         docids = [docid for docid, _ in hits]

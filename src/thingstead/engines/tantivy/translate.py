@@ -26,7 +26,7 @@ from thingstead.engines.tantivy.schema import (
     TOKEN,
     WHOLE,
     WHOLE_CHARS,
-    column,
+    member,
     plain_terms,
     scope,
     whole,
@@ -109,7 +109,7 @@ class Translation:
     def numbers(self, path: str, low: int | None, high: int | None) -> Query:
         """A range of `n`, ends included."""
         ends = " TO ".join("*" if end is None else str(end) for end in (low, high))
-        return self._index.parse_query(f"n.{column(path)}:[{ends}]", [])
+        return self._index.parse_query(f"n.{member(path)}:[{ends}]", [])
 
     def exists(self, path: str) -> Query:
         """The objects that hold a value at a path."""
