@@ -37,7 +37,7 @@ ANN: dict[str, Any] = {
         "void": None,
         "empty": "",
     },
-    "nstd": [{"name": "gordon", "n": 1}, {"name": "kitty", "n": 2}],
+    "nstd": [{"id": "1", "name": "gordon", "n": 1}, {"id": "2", "name": "kitty", "n": 2}],
 }
 
 
@@ -145,6 +145,10 @@ def test_a_query_finds_ann(q: str, found: bool) -> None:
         (ast.Like("name", wildcard("*Smith")), True),
         (ast.Nested("nstd", parse_query("nstd.name:gord* AND nstd.n:1")), True),
         (ast.Nested("nstd", parse_query("nstd.name:gord* AND nstd.n:2")), False),
+        (ast.Nested("nstd", parse_query("nstd.name:gord*"), without="2"), True),
+        (ast.Nested("nstd", parse_query("nstd.name:gord*"), without="1"), False),
+        (ast.Nested("nstd", parse_query("NOT nstd.name:gord*"), without="1"), True),
+        (ast.Nested("nstd", parse_query("nstd.name:gord*"), without="nobody"), True),
         (ast.Near(0, 0, 20100), False),
         (ast.Bool(should=(ast.Exists("id"), ast.Exists("no"), ast.Exists("name")), minimum=2), True),
         (ast.Bool(should=(ast.Exists("id"), ast.Exists("no")), minimum=2), False),

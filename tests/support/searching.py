@@ -51,6 +51,7 @@ TEXTS = (
     "a\nb",
     "2024-01-05",
 )
+ENDS = ("1", "2")  # ids of nested entries
 NUMBERS = (0, 1, -1, 5, 4.5, -3, 1e300, 2**53 + 1, -0.0, True, False)
 FIELDS = (
     *("id", "type", "name", "tags", "timestamp", "votes", "country", "latlng", "tags[0]"),
@@ -68,6 +69,13 @@ def scalars() -> st.SearchStrategy[Any]:
 def values() -> st.SearchStrategy[Any]:
     pet = st.fixed_dictionaries({}, optional={"name": st.sampled_from(TEXTS), "age": st.sampled_from(NUMBERS)})
     return scalars() | st.lists(scalars(), max_size=3) | st.lists(pet, max_size=3) | st.none()
+
+
+def nested() -> st.SearchStrategy[JsonObject]:
+    """An entry of `nstd`."""
+    return st.fixed_dictionaries(
+        {"name": st.sampled_from(TEXTS), "n": scalars()}, optional={"id": st.sampled_from(ENDS)}
+    )
 
 
 @st.composite
@@ -94,7 +102,7 @@ def fields(draw: st.DrawFn, id: str, type: str, app: str = APPS[0]) -> JsonObjec
                 "latlng": st.sampled_from(
                     ("40.67,-73.94", "40.69, -73.95", "0,179.99", "0,-179.99", "89.9,10", "x", "91,0")
                 ),
-                "nstd": st.lists(st.fixed_dictionaries({"name": st.sampled_from(TEXTS), "n": scalars()}), max_size=3),
+                "nstd": st.lists(nested(), max_size=3),
                 "deviceState": st.just({"hot": "hot"}),
                 "properties": st.fixed_dictionaries(
                     {},
@@ -167,7 +175,7 @@ def queries() -> st.SearchStrategy[ast.Query]:
     def extend(children: st.SearchStrategy[ast.Query]) -> st.SearchStrategy[ast.Query]:
         parts = st.lists(children, max_size=3).map(tuple)
         return st.builds(ast.Bool, parts, parts, parts, st.integers(0, 2)) | st.builds(
-            ast.Nested, st.just("nstd"), children
+            ast.Nested, st.just("nstd"), children, st.none() | st.sampled_from(ENDS)
         )
 
     return st.recursive(leaves(), extend, max_leaves=5)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from thingstead.model import ids, types
+from thingstead.model import ids, links, types
 from thingstead.model.coercion import flag_of, integer_of, text_of
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 
@@ -71,9 +71,10 @@ class Object(msgspec.Struct):
         if self.updated is not None:
             out["updated"] = self.updated
         out["name"] = self.name
-        if self.tags is not None:
-            out["tags"] = list[Json](self.tags)
-        out["votes"] = self.votes
+        if self.type != types.VOTE:
+            if self.tags is not None:
+                out["tags"] = list[Json](self.tags)
+            out["votes"] = self.votes
         out["version"] = self.version
         out["stored"] = self.stored
         out["indexed"] = self.indexed
@@ -105,6 +106,8 @@ class Object(msgspec.Struct):
         if self.own:
             for name in NEVER_INDEXED:
                 out.pop(name, None)
+        if self.type == links.LINKER:
+            out[links.MARKS] = links.marks(self.own)
         if self.custom:
             out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
         return out

@@ -31,6 +31,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_page_limit: Annotated[int, _key("para.max_page_limit", "largest page size", 1)] = 256
     max_datatypes_per_app: Annotated[int, _key("para.max_datatypes_per_app", "custom types per app", 0)] = 256
     max_batch_delete: Annotated[int, _key("para.max_batch_delete", "ids in one batch delete; 0: no limit", 0)] = 1000
+    vote_locked_after: Annotated[
+        int, _key("para.vote_locked_after", "time in which a vote can be taken back, s", 0)
+    ] = 30
+    vote_expires_after: Annotated[
+        int, _key("para.vote_expires_after", "time after which a voter can vote again, s; 0: never", 0)
+    ] = 2_592_000
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
     print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""

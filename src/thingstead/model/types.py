@@ -14,6 +14,7 @@ from thingstead.model.values import Json
 
 RESERVED: Final = frozenset({"search", "searches", "util", "utils", "para"})
 GENERIC: Final = "sysprop"
+VOTE: Final = "vote"  # it alone has neither tags nor votes
 
 _PRINTABLE = re.compile(r"[ -~]+")
 _NOT_NAME = re.compile(r"[\W_]+")
@@ -134,13 +135,13 @@ _SPECS = (
         required=("identifier", "groups", "email"),
     ),
     TypeSpec(
-        "vote",
+        VOTE,
         {
             "value": _LOCKED,
             "expiresAfter": Field(integer_of, locked=True),
             "lockedAfter": Field(integer_of, locked=True),
         },
-        required=("value",),
+        required=("value", "expiresAfter", "lockedAfter"),
     ),
     TypeSpec(
         "webhook",

@@ -107,11 +107,12 @@ class Near:
 @dataclass(frozen=True, slots=True)
 class Nested:
     """One entry of the top-level list `path` (of objects) matches `query` alone; its fields are `path.name`, text
-    fields.
+    fields. `without`: entries with that `id` do not count, unless all have it.
     """
 
     path: str
     query: "Query"
+    without: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ def compile_query(query: ast.Query) -> Predicate:
             return lambda subject: _whole_or_token(subject, field, wanted.__contains__)
         case ast.Near():
             return _near(query)
-        case ast.Nested(path, inner):
-            return _nested(path, compile_query(inner))
+        case ast.Nested(path, inner, without):
+            return _nested(path, compile_query(inner), without)
         case ast.Bool():
             return _bool(query)
 
@@ -247,13 +247,16 @@ def _near(query: ast.Near) -> Predicate:
     return test
 
 
-def _nested(path: str, inner: Predicate) -> Predicate:
+def _nested(path: str, inner: Predicate, without: str | None) -> Predicate:
     def test(subject: Subject) -> bool:
         entries = subject.fields.get(path)
         if not is_array(entries):
             return False
+        found = [entry for entry in entries if is_object(entry)]
+        if without is not None:
+            found = [entry for entry in found if entry.get("id") != without] or found
         # The entry's fields are wrapped one level down, because only top-level fields can be keyword fields.
-        return any(inner(Subject({path: entry})) for entry in entries if is_object(entry))
+        return any(inner(Subject({path: entry})) for entry in found)
 
     return test
 
