@@ -6,11 +6,13 @@ from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
+from thingstead.core.links import Links
 from thingstead.core.measures import Measures
 from thingstead.core.objects import Objects
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
+from thingstead.core.votes import Votes
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.hub import Hub
@@ -35,3 +37,5 @@ class Backend(msgspec.Struct, frozen=True):
     access: Access
     agents: Agents
     measures: Measures
+    links: Links
+    votes: Votes

@@ -5,7 +5,7 @@ found. A change is computed from a revision; if the row moved on meanwhile it is
 lose nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -46,7 +46,7 @@ from thingstead.ports.store import (
     StoredObject,
 )
 
-__all__ = ["Draft", "Feed", "Objects", "TypeRegister", "Written"]
+__all__ = ["Draft", "Feed", "Objects", "Pair", "TypeRegister", "Written"]
 
 _ATTEMPTS = 50  # recomputations of a change whose row keeps moving on
 
@@ -58,6 +58,13 @@ class Written(msgspec.Struct, frozen=True):
     public: bytes  # as shown
     created: bool
     once: JsonObject = {}  # members that only this answer may show
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """A change of two objects at once: `body` is merged into the first; `draft` is the second, None deletes it."""
+
+    body: JsonObject
+    draft: Draft | None
 
 
 class Feed(Protocol):
@@ -231,6 +238,36 @@ class Objects:
             if not retry:
                 return [o for o in outcomes if o is not None]
             left = sorted(retry)
+        raise Unavailable("the object is being changed too often; try again")
+
+    async def patch_pair(
+        self, app: str, id: str, other: str, decide: Callable[[Object, Object | None], Pair | None], actor: Principal
+    ) -> bool:
+        """Change the object `id` and the object `other` together, or not at all, as `decide` says from what both are.
+
+        `decide` is asked again if one of them moved on; False if it says None. Raises NotFound, and what it raises. The
+        second object is the server's: it does not become the actor's own.
+        """
+        for _ in range(_ATTEMPTS):
+            rows = {row.id: row for row in await self._store.objects.get_many(app, [id, other])}
+            row, second = rows.get(id), rows.get(other)
+            if row is None:
+                raise NotFound("Not Found")
+            pair = decide(object_of(row), None if second is None else object_of(second))
+            if pair is None:
+                return False
+            expect = 0 if second is None else second.rev
+            works = [await self._merged(app, id, row, pair.body, actor, ())]
+            if pair.draft is None:
+                works[0].prepared.changes.append(Remove(app, other, expect=expect))
+            else:
+                works.append(await self._draft(app, pair.draft, Principal("app", app), "create"))
+                works[1].put = msgspec.structs.replace(works[1].put, expect=expect)
+            outcome = (await self._commit(app, works, together=True))[0]
+            if isinstance(outcome, Written):
+                return True
+            if not isinstance(outcome, _Stale):
+                raise outcome
         raise Unavailable("the object is being changed too often; try again")
 
     async def delete(self, app: str, id: str, actor: Principal) -> bool:

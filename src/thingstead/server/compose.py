@@ -12,8 +12,10 @@ from thingstead.core.follow import Catalogue
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
+from thingstead.core.kinds.links import LinkerKind, VoteKind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
+from thingstead.core.links import Links
 from thingstead.core.measures import Measures
 from thingstead.core.objects import Objects
 from thingstead.core.sealing import Sealer
@@ -21,6 +23,7 @@ from thingstead.core.search import Search
 from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
+from thingstead.core.votes import Votes
 from thingstead.engines.inprocess.hub import InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
@@ -110,9 +113,11 @@ async def _wire(
     kinds: Mapping[str, Kind] = {
         "app": app,
         "entity": EntityKind(clock),
+        "linker": LinkerKind(store),
         "sensor": SensorKind(store),
         "tag": TagKind(),
         "thing": thing,
+        "vote": VoteKind(),
     }
     objects = Objects(store, clock, ids, hub, search, tenants, kinds)
     ingest = Ingest(store, clock, ids, hub, search)
@@ -135,5 +140,7 @@ async def _wire(
         access=Access(settings, tenants, identity),
         agents=agents,
         measures=Measures(agents, ingest, tenants, clock),
+        links=Links(objects, search),
+        votes=Votes(objects, clock),
     )
     return Built(backend, local, app, await tenants.ensure_root())
