@@ -48,7 +48,13 @@ topics = import_module("thingstead.doors.agent.topics")
 REPO = Path(__file__).parent.parent
 REFERENCE = REPO / "docs" / "reference"
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
-WALKS = ("README.md", "docs/tutorial/first-device.md", "docs/how-to/clients.md", "docs/how-to/back-up.md")
+WALKS = (
+    "README.md",
+    "docs/tutorial/first-device.md",
+    "docs/how-to/clients.md",
+    "docs/how-to/links-and-votes.md",
+    "docs/how-to/back-up.md",
+)
 SECONDS = 60
 END = "\x1e"
 FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -314,6 +320,9 @@ def test_every_route_of_the_objects_door() -> None:
         assert {f"{method} {path}" for method in keys_of(value)} <= told, path
     for name, path in (("_type", "/v1/{}"), ("_object", "/v1/{}/{}"), ("_of_type", "/v1/{}/search")):
         assert {f"{method} {path}" for method in keys_of(dictionary(objects_routes, name))} <= told, name
+    for name, path in (("_links", ""), ("_linked", "/{}"), ("_link", "/{}/{}")):
+        named = {f"{method} /v1/{{}}/{{}}/links{path}" for method in keys_of(dictionary(objects_routes, name))}
+        assert named == {route for route in told if route.endswith(f" /v1/{{}}/{{}}/links{path}")}, name
     assert {"GET /v1", "GET /v1/_health", "GET /v1/_setup", "POST /jwt_auth"} <= told
 
 

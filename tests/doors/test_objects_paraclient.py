@@ -181,6 +181,77 @@ def test_search(para: Any) -> None:
     assert para.getCount(None, {"type": "sysprop"}) > 1
 
 
+def test_links(para: Any) -> None:
+    """A18, and the searches of A24."""
+    u, t, u2 = (para.findById(id) for id in ("111", "tag:test", "333"))
+    assert para.link(u, t.id) == "sysprop:111:tag:tag:test"
+    assert para.link(u, u2.id)
+    assert not para.isLinkedToObject(u, ParaObject("test", "tag1"))
+    assert para.isLinkedToObject(u, t)
+    assert para.isLinkedToObject(u, u2)
+    assert para.isLinked(u2, "sysprop", "111")
+    assert [obj.id for obj in para.getLinkedObjects(u, "tag")] == ["tag:test"]
+    assert [obj.id for obj in para.getLinkedObjects(u, "sysprop", Pager())] == ["333"]
+    assert (para.countLinks(u, "tag"), para.countLinks(u, "sysprop")) == (1, 1)
+    para.unlink(u2, "sysprop", "111")
+    assert not para.isLinkedToObject(u, u2)
+    assert para.link(u, u2.id)
+    para.unlinkAll(u)
+    assert not para.isLinkedToObject(u, t)
+    assert not para.isLinkedToObject(u, u2)
+
+
+def test_searches_of_linked_objects_and_children(para: Any) -> None:
+    """A24."""
+    parent: Any = ParaObject("parent", "folder")
+    pets: list[Any] = []
+    for id, name, text in (("k1", "gordon", "hello kitten"), ("k2", "other", "gordy said hello")):
+        pet: Any = ParaObject(id, "pet")
+        pet.parentid, pet.name, pet.text = "parent", name, text
+        pets.append(pet)
+    assert len(para.createAll([parent, *pets, ParaObject("k3", "pet")])) == 4
+    assert [obj.id for obj in para.getChildren(parent, "pet", "name", "gordon")] == ["k1"]
+    assert para.countChildren(parent, "pet") == 2
+    for q, count in (("gordo*", 1), ("kitt*", 1), ("hello", 2), ("*", 2), ("nothing", 0)):
+        assert len(para.findChildren(parent, "pet", q)) == count, q
+    for pet in pets:
+        assert para.link(pet, "parent")
+    for field, q, count in (
+        ("name", "gord*", 1),
+        ("properties.text", "kitt*", 1),
+        ("properties.text", "hello", 2),
+        ("name", "*", 2),
+        ("name", "parent", 0),
+    ):
+        assert len(para.findLinkedObjects(parent, "pet", field, q)) == count, q
+    pager = Pager(1, "_docid", False, 1)
+    pages = [[obj.id for obj in para.findLinkedObjects(parent, "pet", "name", "*", pager)] for _ in range(3)]
+    assert (pages, pager.count) == ([["k1"], ["k2"], []], 2)
+    para.deleteChildren(parent, "pet")
+    assert para.countChildren(parent, "pet") == 0
+    assert [obj.id for obj in para.list("pet")] == ["k3"]
+    pager = Pager()
+    assert para.getLinkedObjects(parent, "pet", pager) == []
+    assert pager.count == 2
+
+
+def test_votes(para: Any) -> None:
+    """A22."""
+    post = para.create(ParaObject(None, "post"))
+    for vote, counted, votes in (
+        (para.voteUp, True, 1),
+        (para.voteUp, False, 1),
+        (para.voteDown, True, 0),
+        (para.voteDown, True, -1),
+        (para.voteDown, False, -1),
+    ):
+        assert bool(vote(post, "222")) is counted
+        assert para.read("post", post.id).votes == votes
+    para.delete(ParaObject(f"vote:222:{post.id}", "vote"))
+    assert para.read("post", post.id).votes == -1
+    para.delete(post)
+
+
 def test_search_after_loops_to_the_end(para: Any) -> None:
     para.createAll([ParaObject(f"p{n:02}", "paged") for n in range(22)])
     pager = Pager(1, "_docid", False, 10)

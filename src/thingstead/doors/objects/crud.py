@@ -7,9 +7,9 @@ from thingstead.core.objects import Draft
 from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, check_id, object_body, selected
 from thingstead.doors.objects.render import Answer
-from thingstead.model import ids, types
-from thingstead.model.errors import InvalidInput, NotFound, NotSupported
-from thingstead.model.values import Json, JsonObject
+from thingstead.model import ids, types, votes
+from thingstead.model.errors import InvalidInput, NotFound
+from thingstead.model.values import Json, JsonObject, dump
 
 _DELETED_AT_ONCE = 200
 
@@ -41,7 +41,8 @@ class Crud:
     def __init__(self, backend: Backend) -> None:
         self._objects = backend.objects
         self._tenants = backend.tenants
-        self._default_page = backend.settings.max_items_per_page
+        self._votes = backend.votes
+        self._vote_periods = backend.settings.vote_locked_after, backend.settings.vote_expires_after
 
     def _addressed(self, call: Call, refused: InvalidInput | NotFound) -> tuple[str, str]:
         """Tenant and id of the addressed object: an app reads and changes itself, though it lies in root's tenant."""
@@ -97,11 +98,18 @@ class Crud:
     async def patch(self, call: Call) -> Answer:
         """PATCH {type}/{id}."""
         body = object_body(call.body)
-        if "_voteup" in body or "_votedown" in body:
-            raise NotSupported("votes cannot be given yet", field="_voteup")
         app, id = self._addressed(call, InvalidInput("Failed to update object.", field="id"))
+        if votes.is_ballot(body):
+            return await self._vote(call, app, id, body)
         result = await self._objects.patch(app, id, body, call.principal)
         return Answer(200, render.written(result, selected(call.params())))
+
+    async def _vote(self, call: Call, app: str, id: str, body: JsonObject) -> Answer:
+        """A vote (objects.md 8): true if it counted; other members of the body are ignored."""
+        locked_after, expires_after = self._vote_periods
+        cast = votes.ballot(body, locked_after=locked_after, expires_after=expires_after)
+        check_id(cast.voter, votes.UP if cast.up else votes.DOWN)
+        return Answer(200, dump(await self._votes.vote(app, id, cast, call.principal)))
 
     async def delete(self, call: Call) -> Answer:
         """DELETE {type}/{id}: 200 also when nothing was there."""

@@ -99,14 +99,14 @@ def _decoded(part: str) -> str:
     return raw_text(unquote_to_bytes(part), "path")
 
 
-def check_id(value: Json) -> None:
-    """Refuse ids that no path could address, or that belong to apps. Raises InvalidInput."""
+def check_id(value: Json, field: str = "id") -> None:
+    """Refuse ids that no path could address. Raises InvalidInput, which names the field."""
     if not isinstance(value, str):
         return
     if len(value) > MAX_ID:
-        raise InvalidInput(f"'id' is longer than {MAX_ID} characters", field="id")
+        raise InvalidInput(f"'{field}' is longer than {MAX_ID} characters", field=field)
     if value in (".", "..") or _FORBIDDEN.search(value):
-        raise InvalidInput("'id' is a dot segment, or holds NUL or a backslash", field="id")
+        raise InvalidInput(f"'{field}' is a dot segment, or holds NUL or a backslash", field=field)
 
 
 def json_body(body: bytes) -> Json:

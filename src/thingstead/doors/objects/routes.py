@@ -16,6 +16,7 @@ from thingstead.doors.objects.apps import Apps
 from thingstead.doors.objects.batch import Batches
 from thingstead.doors.objects.crud import Crud, object_id
 from thingstead.doors.objects.errors import error_answer, plain
+from thingstead.doors.objects.links import Linking
 from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.search import Searches
@@ -46,7 +47,7 @@ class ObjectsDoor:
         self._limit = backend.settings.max_entity_size
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._apps = apps = Apps(backend)
-        crud, batches, searches = Crud(backend), Batches(backend), Searches(backend)
+        crud, batches, searches, linking = Crud(backend), Batches(backend), Searches(backend), Linking(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
@@ -73,6 +74,14 @@ class ObjectsDoor:
             "DELETE": crud.delete,
         }
         self._of_type: Final[Methods] = {"GET": searches.of_type}
+        self._links: Final[Methods] = {"GET": linking.find, "DELETE": linking.unlink_all}
+        self._linked: Final[Methods] = {
+            "GET": linking.find,
+            "POST": linking.link,
+            "PUT": linking.link,
+            "DELETE": linking.delete,
+        }
+        self._link: Final[Methods] = {"GET": linking.check, "DELETE": linking.unlink}
         self._resources = _by_type(resources)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,6 +215,8 @@ class ObjectsDoor:
             return self._of_type if method == "GET" and parts[1] == "search" else self._object
         if count == 3 and parts[1] == "search":
             return self._of_type
+        if parts[2] == "links" and count <= 5:
+            return (self._links, self._linked, self._link)[count - 3]
         raise NotFound
 
     def _resource(self, call: Call) -> Entry | None:

@@ -7,6 +7,7 @@ from thingstead.doors.objects.render import Answer
 from thingstead.model import types
 from thingstead.model.errors import InvalidQuery
 from thingstead.model.query.build import Limits, Params, plan
+from thingstead.model.settings import Settings
 
 
 class Searches:
@@ -15,8 +16,7 @@ class Searches:
     def __init__(self, backend: Backend) -> None:
         self._search = backend.search
         self._objects = backend.objects
-        settings = backend.settings
-        self._limits = Limits(settings.max_items_per_page, settings.max_page_limit, settings.max_pages)
+        self._limits = limits_of(backend.settings)
 
     async def anywhere(self, call: Call) -> Answer:
         """GET search[/{querytype}]: the type, if any, is the parameter."""
@@ -35,12 +35,22 @@ class Searches:
             wanted = plan(query_type, type_name, params, self._limits)
             found = await self._search.find(call.app.identifier, wanted)
         except InvalidQuery as error:
-            q = next(iter(params.get("q", ())), "")
-            message = f"Invalid query string syntax q={q} in request {call.method} {call.path}?{call.raw_query}"
-            raise InvalidQuery(message, field="q", details={"why": error.message}) from error
+            raise invalid_query(call, error) from error
         items = await self._objects.present_many(call.app.identifier, found.items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
         return Answer(200, body)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits of pages that the settings say."""
+    return Limits(settings.max_items_per_page, settings.max_page_limit, settings.max_pages)
+
+
+def invalid_query(call: Call, error: InvalidQuery) -> InvalidQuery:
+    """A wrong `q` as clients are told of it (objects.md 1.2)."""
+    q = next(iter(call.params().get("q", ())), "")
+    message = f"Invalid query string syntax q={q} in request {call.method} {call.path}?{call.raw_query}"
+    return InvalidQuery(message, field="q", details={"why": error.message})
 
 
 def _tail(call: Call, position: int) -> str:
