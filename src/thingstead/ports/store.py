@@ -60,7 +60,7 @@ class Remove(msgspec.Struct, frozen=True, gc=False):
 
     app: str
     id: str
-    expect: int | None = None
+    expect: int | None = None  # as in Put
 
 
 Change = Put | Remove
