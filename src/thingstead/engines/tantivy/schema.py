@@ -25,7 +25,7 @@ from thingstead.model.query.predicate import point
 from thingstead.model.values import Json, JsonObject
 from thingstead.ports.index import Document
 
-FORMAT = 4
+FORMAT = 5
 """Raise it when the schema or the terms change: indexes of another format are rebuilt."""
 
 KEYWORD = SEPARATOR + "K"
