@@ -37,7 +37,7 @@ from thingstead.doors.things import errors as things_errors
 from thingstead.doors.things import resources as things_resources
 from thingstead.doors.things import rest as things_rest
 from thingstead.doors.things import shadows
-from thingstead.model import errors
+from thingstead.model import constraints, errors
 from thingstead.server import cli, running
 from thingstead.server.settings import keys
 
@@ -246,6 +246,29 @@ def test_every_error_and_its_status_at_each_door() -> None:
         assert name in reference("errors.md"), name
 
 
+def test_every_constraint_and_what_is_built_in() -> None:
+    page = reference("constraints.md")
+    told = {row[0]: row[3] for row in rows(page) if len(row) == 4 and row[0] != "name"}
+    assert told.keys() == set(constraints.NAMES)
+    given: dict[str, dict[str, object]] = {"size": {"min": 8, "max": 9}}
+    for name, message in told.items():
+        payload = given.get(name, {"value": 7})
+        fields = {"{field}": {name: payload}}
+        wrong = next(
+            found
+            for value in (None, "", -1, 10, True, False, 1 << 60)
+            if (found := constraints.broken(fields, {"{field}": value}, 1 << 50))  # pyright: ignore[reportArgumentType]
+        )
+        shown = message
+        for key, value in payload.items():
+            shown = shown.replace("{" + key + "}", str(value))
+        assert wrong[0].message == shown, name
+    built_in = {row[0]: row[1] for row in rows(page) if len(row) == 2 and row[0] != "type"}
+    assert built_in.keys() == constraints.BUILT_IN.keys()
+    for type_name, fields in constraints.BUILT_IN.items():
+        assert all(field in built_in[type_name] for field in fields), type_name
+
+
 def test_every_metric(server: Server) -> None:
     page = reference("metrics.md")
     with urllib.request.urlopen(f"{server.http}/metrics", timeout=SECONDS) as answer:
@@ -316,7 +339,7 @@ def test_every_route_of_the_objects_door() -> None:
         assert key is not None
         assert isinstance(value, ast.Dict)
         name, count = ast.literal_eval(key)
-        path = "/v1/" + "/".join([name, "{}"][:count])
+        path = "/v1/" + "/".join([name, *["{}"] * (count - 1)])
         assert {f"{method} {path}" for method in keys_of(value)} <= told, path
     for name, path in (("_type", "/v1/{}"), ("_object", "/v1/{}/{}"), ("_of_type", "/v1/{}/search")):
         assert {f"{method} {path}" for method in keys_of(dictionary(objects_routes, name))} <= told, name

@@ -9,6 +9,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from paraclient import Pager, ParaClient, ParaObject
+from paraclient.constraint import Constraint
 
 from support.backend import ROOT_SECRET
 from support.listening import Listening, listening
@@ -315,3 +316,76 @@ def test_super_tokens(door: Listening, para: Any) -> None:
     unsigned = base64.urlsafe_b64encode(header).decode().rstrip("=") + client.getAccessToken()[20:]
     client.setAccessToken(unsigned.rpartition(".")[0] + ".")
     assert client.invokeGet("_me").status_code == 401
+
+
+def test_constraints(para: Any) -> None:
+    """A21."""
+    assert {"app", "user"} <= para.validationConstraints().keys()
+    assert list(para.validationConstraints("app")) == ["app"]
+    kitten: Any = ParaObject("felix", "kitten")
+    assert "paws" in para.addValidationConstraint("kitten", "paws", Constraint.required())["kitten"]
+    assert "paws" in para.validationConstraints("kitten")["kitten"]
+    assert para.create(kitten) is None
+    assert para.update(kitten) is None
+    kitten.paws = "4"
+    assert para.create(kitten).paws == "4"
+    assert "kitten" not in para.removeValidationConstraint("kitten", "paws", "required")
+    assert "kitten" not in para.validationConstraints("kitten")
+    assert para.me()["datatypes"]["kittens"] == "kitten"
+
+
+CLIENTS = [
+    (Constraint.required(), "x", ""),
+    (Constraint.min(3), 3, 2),
+    (Constraint.max(3), 3, 4),
+    (Constraint.size(1, 2), "ab", "abc"),
+    (Constraint.digits(2, 1), "12.5", "12.55"),
+    (Constraint.pattern("^[a-c]+$"), "abc", "abcd"),
+    (Constraint.email(), "a@b.cd", "a@b"),
+    (Constraint.falsy(), "no", "true"),
+    (Constraint.truthy(), "true", "no"),
+    (Constraint.future(), 4_102_444_800_000, 1),
+    (Constraint.past(), 1, 4_102_444_800_000),
+    (Constraint.url(), "https://a.b/c", "a.b"),
+]
+
+
+@pytest.mark.parametrize(("constraint", "valid", "invalid"), CLIENTS)
+def test_every_constraint_that_the_client_makes(para: Any, constraint: Any, valid: Any, invalid: Any) -> None:
+    assert constraint.name in para.addValidationConstraint("puppy", "f", constraint)["puppy"]["f"]
+    try:
+        puppy: Any = ParaObject(None, "puppy")
+        puppy.f = valid
+        assert para.create(puppy).f == valid
+        puppy.f = invalid
+        assert para.create(puppy) is None
+    finally:
+        assert para.removeValidationConstraint("puppy", "f", constraint.name) == {}
+
+
+def test_app_settings(para: Any) -> None:
+    """A23."""
+    assert para.appSettings() == {}
+    para.addAppSetting("prop1", 1)
+    para.addAppSetting("prop2", True)
+    para.addAppSetting("prop3", "string")
+    para.addAppSetting("prop4", " ")
+    assert para.appSettings() == {"prop1": 1, "prop2": True, "prop3": "string", "prop4": " "}
+    assert para.appSettings("prop1") == {"value": 1}
+    assert para.appSettings("prop2") == {"value": True}
+    assert para.appSettings("prop3") == {"value": "string"}
+    assert para.appSettings(" ") == para.appSettings(None) == para.appSettings()
+    para.removeAppSetting("prop4")
+    para.removeAppSetting("prop3")
+    assert para.appSettings() == {"prop1": 1, "prop2": True}
+    assert para.appSettings("prop3") == {}
+    para.setAppSettings({})
+    assert para.appSettings() == {}
+
+
+def test_types_counted(para: Any) -> None:
+    """A20: plural to singular; with `count` singular to how many."""
+    assert para.types()["users"] == "user"
+    counted = para.typesCount()
+    assert (counted["address"], counted["user"]) == (2, 0)
+    assert counted["sysprop"] >= 5

@@ -12,8 +12,9 @@ import msgspec
 
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.shapes import document_of, document_of_put, object_of
+from thingstead.model import constraints, types
 from thingstead.model import objects as model
-from thingstead.model import types
+from thingstead.model.constraints import Broken
 from thingstead.model.errors import (
     Conflict,
     ConstraintViolation,
@@ -46,7 +47,7 @@ from thingstead.ports.store import (
     StoredObject,
 )
 
-__all__ = ["Draft", "Feed", "Objects", "Pair", "TypeRegister", "Written"]
+__all__ = ["Draft", "Feed", "Objects", "Pair", "Register", "Written"]
 
 _ATTEMPTS = 50  # recomputations of a change whose row keeps moving on
 
@@ -79,8 +80,25 @@ class Feed(Protocol):
         ...
 
 
-class TypeRegister(Protocol):
-    """Who keeps an app's map of types (objects.md 2.4): tenants."""
+class Ruled(Protocol):
+    """What a write must know of its app."""
+
+    @property
+    def constraints(self) -> constraints.Types:
+        """The app's own constraints; empty for most apps."""
+        ...
+
+
+class Register(Protocol):
+    """Who keeps an app's types and constraints (objects.md 2.4, 11): tenants."""
+
+    def cached(self, identifier: str) -> Ruled | None:
+        """An app, if it is known without waiting."""
+        ...
+
+    async def get(self, identifier: str) -> Ruled:
+        """An app. Raises AppNotFound."""
+        ...
 
     async def register_types(self, app: str, names: Iterable[str]) -> None:
         """Make these types known, up to the app's limit."""
@@ -106,7 +124,7 @@ class Objects:
         ids: Ids,
         hub: Hub,
         feed: Feed,
-        register: TypeRegister,
+        register: Register,
         kinds: Mapping[str, Kind],
     ) -> None:
         self._store = store
@@ -144,7 +162,7 @@ class Objects:
         self, app: str, drafts: Sequence[Draft], actor: Principal, shadows: Sequence[ShadowPut]
     ) -> list[Written] | None:
         """Create objects together with writes of shadows; None: one of these had moved on and nothing was stored."""
-        works = [await self._draft(app, draft, actor, "create") for draft in drafts]
+        works = await self._drafts(app, drafts, actor)
         works[0].prepared.shadows.extend(shadows)
         made: list[Written] = []
         for outcome in await self._commit(app, works, together=True):
@@ -163,8 +181,7 @@ class Objects:
         Objects without a kind share a transaction; what a kind adds is stored with its object or not at all.
         """
         if together:
-            all_works = [await self._draft(app, draft, actor, "create") for draft in drafts]
-            made = await self._commit(app, all_works, together=True)
+            made = await self._commit(app, await self._drafts(app, drafts, actor), together=True)
             for outcome in made:
                 if isinstance(outcome, ThingsteadError):
                     raise outcome
@@ -204,9 +221,15 @@ class Objects:
         return outcome
 
     async def patch_many(
-        self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal, *, keys: tuple[Key, ...] = ()
+        self,
+        app: str,
+        items: Sequence[tuple[str, JsonObject]],
+        actor: Principal,
+        *,
+        keys: tuple[Key, ...] = (),
+        validate: bool = True,
     ) -> list[Written | ThingsteadError]:
-        """Merge several bodies; each has its own outcome, in order."""
+        """Merge several bodies; each has its own outcome, in order. `validate`: check constraints (objects.md D3)."""
         outcomes: list[Written | ThingsteadError | None] = [None] * len(items)
         left = list(range(len(items)))
         for _ in range(_ATTEMPTS):
@@ -222,7 +245,7 @@ class Objects:
                     continue
                 seen.add(id)
                 try:
-                    work = await self._merged(app, id, rows.get(id), body, actor, keys)
+                    work = await self._merged(app, id, rows.get(id), body, actor, keys, validate)
                     if work.prepared.skip:
                         outcomes[n] = await self._untouched(work)
                         continue
@@ -339,7 +362,26 @@ class Objects:
         row = await self._store.objects.find(key)
         return None if row is None else object_of(row)
 
+    async def validate_object(self, app: str, obj: Object) -> list[str]:
+        """Messages of the constraints that an object breaks, as a write would tell them; empty when it is valid.
+
+        Raises AppNotFound.
+        """
+        tenant = self._register.cached(app) or await self._register.get(app)
+        return [found.message for found in self._broken(obj, tenant.constraints)]
+
     # --- the steps of a write
+
+    async def _drafts(self, app: str, drafts: Sequence[Draft], actor: Principal) -> list[_Work]:
+        """Drafts of objects that stand or fall together."""
+        works: list[_Work] = []
+        try:
+            for draft in drafts:
+                works.append(await self._draft(app, draft, actor, "create"))
+        except BaseException:
+            await _undo(works)
+            raise
+        return works
 
     async def _draft(self, app: str, draft: Draft, actor: Principal, op: Op) -> _Work:
         type_name = types.clean(draft.type)
@@ -369,7 +411,9 @@ class Objects:
         if op == "overwrite" and obj.updated is None:
             obj.updated = now_ms
         prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
-        _check(obj)
+        tenant = self._register.cached(app) or await self._register.get(app)
+        if broken := self._broken(obj, tenant.constraints):
+            raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, expect), prepared, op)
 
     async def _merged(
@@ -380,6 +424,7 @@ class Objects:
         body: JsonObject,
         actor: Principal,
         keys: tuple[Key, ...],
+        validate: bool,
     ) -> _Work:
         if row is None:
             raise NotFound("Not Found")
@@ -399,8 +444,19 @@ class Objects:
         old = object_of(row) if kind.reads_old else None
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)
-        _check(obj)
+        if validate:
+            tenant = self._register.cached(app) or await self._register.get(app)
+            if broken := self._broken(obj, tenant.constraints):
+                raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
+
+    def _broken(self, obj: Object, own: constraints.Types) -> list[Broken]:
+        """What an object breaks of its app's constraints; if nothing, then of the built-in ones (objects.md 11.3)."""
+        if own and (fields := own.get(constraints.key_of(obj.type))):
+            found = constraints.broken(fields, obj.values(), self._clock.now() // 1000)
+            if found:
+                return found
+        return constraints.built_in_broken(obj.type, obj.values()) if obj.type in constraints.BUILT_IN else []
 
     def _put(self, obj: Object, prepared: Prepared, expect: int | None) -> Put:
         return Put(
@@ -523,13 +579,14 @@ def _refusal(result: Refused, committed: Committed) -> ThingsteadError:
     return _Stale("the object was changed meanwhile")
 
 
+async def _violation(prepared: Prepared, broken: Sequence[Broken]) -> ConstraintViolation:
+    """The error of an object that will not be stored, whose kind has done its part already."""
+    if prepared.undo is not None:
+        await prepared.undo()
+    return ConstraintViolation(". ".join(found.message for found in broken), field=broken[0].field)
+
+
 async def _undo(works: Sequence[_Work]) -> None:
     for work in works:
         if work.prepared.undo is not None:
             await work.prepared.undo()
-
-
-def _check(obj: Object) -> None:
-    found = model.problems(obj)
-    if found:
-        raise ConstraintViolation(". ".join(found), field=found[0].split("'")[1])

@@ -7,9 +7,10 @@ provided that whoever writes app objects elsewhere calls `forget`. Does not deci
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, ParamSpec
 
 import msgspec
 from cachebox import LRUCache
@@ -17,9 +18,9 @@ from cachebox import LRUCache
 from thingstead.core.objects import Feed
 from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import document_of, object_of
-from thingstead.model import ids, types
+from thingstead.model import constraints, ids, types
 from thingstead.model import objects as model
-from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, Unavailable
+from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, TooLarge, Unavailable
 from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.objects import Object
 from thingstead.model.settings import Settings
@@ -34,6 +35,11 @@ _SPACE = "tenants"
 _SETUP = "setup"  # item: present while root's keys may still be shown by `_setup`
 _ATTEMPTS = 50
 _MET = 1_000  # type names remembered for one app
+_MOST_BYTES: Final = 1 << 20  # of an app's object, when settings or constraints are added
+
+P = ParamSpec("P")
+
+log = logging.getLogger(__name__)
 
 
 class App(msgspec.Struct, frozen=True):
@@ -46,6 +52,7 @@ class App(msgspec.Struct, frozen=True):
     read_only: bool
     datatypes: Mapping[str, str]  # plural -> singular of its own types
     settings: Mapping[str, Json]
+    constraints: constraints.Types  # its own; the built-in ones stand in model/constraints
     autocreated: bool  # made by a measure or an entity, not by `_setup` (doors.md 27)
     is_root: bool
     met: set[str] = msgspec.field(default_factory=set[str])  # type names with nothing to register, as they were written
@@ -96,6 +103,8 @@ class Tenants:
         self._apps: LRUCache[str, App | None] = LRUCache(CACHED_APPS)
         self._epoch = 0  # moves with every `forget`: what was read before it is not kept
         self._shown = False
+        self.on_setting_added: list[Callable[[App, str, Json], None]] = []  # each (app, key, value) that was set
+        self.on_setting_removed: list[Callable[[App, str], None]] = []  # each (app, key) that is gone
         self.root: Final = ids.app_identifier(settings.app_name)
         if not self.root:
             raise InvalidInput("para.app_name gives no identifier for the root app", field="para.app_name")
@@ -138,6 +147,7 @@ class Tenants:
             read_only=obj.own.get("readOnly") is True,
             datatypes={k: str(v) for k, v in datatypes.items()} if is_object(datatypes) else {},
             settings=settings if is_object(settings) else {},
+            constraints=constraints.stored(obj.own.get("validationConstraints")),
             autocreated=obj.hidden.get("autocreated") is True,
             is_root=identifier == self.root,
         )
@@ -246,6 +256,90 @@ class Tenants:
                 new[plural] = singular
         return new
 
+    # --- constraints
+
+    async def add_constraint(
+        self, identifier: str, type_name: str, field: str, name: str, payload: Mapping[str, Json]
+    ) -> App:
+        """Constrain a field, and register its type (objects.md 11.1); an unknown name changes nothing. The app after.
+
+        Raises InvalidInput, naming the field, for a pattern that cannot be used; TooLarge, AppNotFound.
+        """
+
+        def change(obj: Object) -> bool:
+            present = self._read(obj)
+            added = constraints.added(present.constraints, constraints.key_of(type_name), field, name, payload)
+            if added is None:
+                return False
+            obj.own["validationConstraints"] = constraints.as_json(added)
+            obj.own["datatypes"] = {**present.datatypes, **self._unknown(present.datatypes, [type_name])}
+            _check_size(obj)
+            return True
+
+        await self._change(identifier, change)
+        return await self.get(identifier)
+
+    async def remove_constraint(self, identifier: str, type_name: str, field: str, name: str) -> App:
+        """Free a field of a constraint of the app's own; the app after. Raises AppNotFound."""
+
+        def change(obj: Object) -> bool:
+            present = self._read(obj).constraints
+            left = constraints.removed(present, constraints.key_of(type_name), field, name)
+            if left is not None:
+                obj.own["validationConstraints"] = constraints.as_json(left)
+            return left is not None
+
+        await self._change(identifier, change)
+        return await self.get(identifier)
+
+    # --- settings
+
+    async def put_setting(self, identifier: str, key: str, value: Json) -> None:
+        """Set one of an app's settings; null changes nothing (objects.md 9). Raises InvalidInput, TooLarge."""
+        _check_keys([key])
+        if value is not None:
+            await self._set(identifier, lambda present: {**present, key: value}, {key: value})
+
+    async def put_settings(self, identifier: str, settings: Mapping[str, Json]) -> None:
+        """Replace all of an app's settings; members that are null are left out. Raises InvalidInput, TooLarge."""
+        _check_keys(settings)
+        given: JsonObject = {key: value for key, value in settings.items() if value is not None}
+        await self._set(identifier, lambda present: given, given)
+
+    async def delete_setting(self, identifier: str, key: str) -> None:
+        """Remove one of an app's settings, if it is there."""
+        await self._set(identifier, lambda present: {k: v for k, v in present.items() if k != key}, {})
+
+    async def _set(
+        self, identifier: str, after: Callable[[Mapping[str, Json]], JsonObject], given: Mapping[str, Json]
+    ) -> None:
+        gone: list[str] = []
+
+        def change(obj: Object) -> bool:
+            before = self._read(obj).settings
+            settings = after(before)
+            gone[:] = [key for key in before if key not in settings]
+            obj.hidden["settings"] = settings
+            if given:
+                _check_size(obj)
+            return settings != before
+
+        await self._change(identifier, change)
+        await self.settings_changed(identifier, gone, given)
+
+    async def settings_changed(self, identifier: str, gone: Iterable[str], given: Mapping[str, Json]) -> None:
+        """Tell listeners, one key at a time, which settings are gone, then which were given; they are stored already.
+
+        What a listener raises is logged.
+        """
+        if not (self.on_setting_added or self.on_setting_removed):
+            return
+        app = await self.get(identifier)
+        for key in gone:
+            _tell(self.on_setting_removed, app, key)
+        for key, value in given.items():
+            _tell(self.on_setting_added, app, key, value)
+
     # --- writing app objects
 
     def _new_secret(self) -> str:
@@ -307,3 +401,22 @@ class Tenants:
             op = "create" if result.created else "update"
             self._hub.publish(subjects, ObjectChanged(obj.app, obj.id, "app", op, "", public))
         return True
+
+
+def _check_size(obj: Object) -> None:
+    """Keep what every request of an app holds in memory small."""
+    if len(obj.public()) + len(obj.private() or b"") > _MOST_BYTES:
+        raise TooLarge(f"settings and constraints of an app are over {_MOST_BYTES >> 10} KB", field="app")
+
+
+def _check_keys(keys: Iterable[str]) -> None:
+    if any(not key.strip() for key in keys):
+        raise InvalidInput("a setting needs a key that is not blank", field="key")
+
+
+def _tell(listeners: Sequence[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+    for listener in listeners:
+        try:
+            listener(*args, **kwargs)
+        except Exception:
+            log.exception("a listener of app settings failed")

@@ -3,7 +3,12 @@
 What cannot be converted becomes the type's zero, or None where there is none. Pure.
 """
 
+from typing import Final
+
 from thingstead.model.values import Json, JsonObject, is_array, is_object
+
+_LONG: Final = 1 << 63
+_TRUE: Final = frozenset({"true", "yes", "y", "on", "1"})
 
 
 def text_of(value: Json) -> str | None:
@@ -14,18 +19,25 @@ def text_of(value: Json) -> str | None:
 
 
 def integer_of(value: Json) -> int:
-    """The whole part of a number or numeric text, else 0."""
-    if isinstance(value, bool):
-        return int(value)
+    """The whole part of a number or numeric text, else 0; 0 also for what does not fit into 64 bits."""
     try:
-        return int(float(value)) if isinstance(value, (int, float, str)) else 0
+        number = int(value) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        number = _whole_of(value)
+    return number if -_LONG <= number < _LONG else 0
+
+
+def _whole_of(value: Json) -> int:
+    """The whole part of a text such as `4.5` or `1e3`."""
+    try:
+        return int(float(value)) if isinstance(value, str) else 0
     except (ValueError, OverflowError):
         return 0
 
 
 def flag_of(value: Json) -> bool:
-    """True for `true` and the word, in any case."""
-    return value if isinstance(value, bool) else isinstance(value, str) and value.strip().lower() == "true"
+    """True for `true`, for 1, and for the words `true`, `yes`, `y`, `on` and `1`, in any case."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in _TRUE)
 
 
 def texts_of(value: Json) -> list[Json] | None:

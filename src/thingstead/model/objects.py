@@ -82,6 +82,11 @@ class Object(msgspec.Struct):
         out.update(self.own)
         return out
 
+    def values(self) -> JsonObject:
+        """What constraints look at: custom fields, then declared ones, hidden ones as well (objects.md 11.3)."""
+        spec = types.spec_of(self.type)
+        return {**{k: v for k, v in self.hidden.items() if k in spec.fields}, **self._declared(), **self.custom}
+
     def wire(self) -> JsonObject:
         """The flat JSON form that clients see."""
         out = self._declared()
@@ -161,9 +166,9 @@ def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> No
     if name is not None:
         obj.name = text_of(name) or obj.name
     tags = body.get("tags")
-    if tags is not None:
+    if tags is not None and obj.type != "vote":  # nobody tags a vote, or votes for one
         obj.tags = [t for t in map(text_of, tags) if t is not None] if is_array(tags) else obj.tags
-    if body.get("votes") is not None:
+    if body.get("votes") is not None and obj.type != "vote":
         obj.votes = integer_of(body["votes"])
     if body.get("version") is not None:
         obj.version = integer_of(body["version"])
@@ -245,23 +250,3 @@ def select(wire: JsonObject, names: frozenset[str]) -> JsonObject:
         elif name.startswith("properties.") and name[11:] in custom:
             out[name[11:]] = custom[name[11:]]
     return {k: out[k] for k in (*wire, "properties") if k in out}
-
-
-def problems(obj: Object) -> list[str]:
-    """Messages of the built-in constraints that `obj` breaks (objects.md 2.6, 11.3); empty when valid."""
-    spec = types.spec_of(obj.type)
-    found: list[str] = []
-    for name in spec.required:
-        value = obj.own.get(name)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            found.append(f"'{name}' must not be blank")
-    for name, low, high in _SIZES.get(obj.type, ()):
-        value = obj.own.get(name)
-        if isinstance(value, str) and not low <= len(value) <= high:
-            found.append(f"'{name}' size must be between {low} and {high}")
-    return found
-
-
-_SIZES: Final[Mapping[str, tuple[tuple[str, int, int], ...]]] = {
-    "address": (("address", 3, 255), ("country", 2, 255), ("city", 0, 255)),
-}

@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vote_expires_after: Annotated[
         int, _key("para.vote_expires_after", "time after which a voter can vote again, s; 0: never", 0)
     ] = 2_592_000
+    validate_batch_updates: Annotated[
+        bool, _key("para.validate_batch_updates", "batch updates are validated; what is invalid is left out")
+    ] = True
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
     print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""

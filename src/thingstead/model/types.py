@@ -67,7 +67,6 @@ class TypeSpec:
     fields: Mapping[str, Field] = field(default_factory=dict[str, Field])
     custom: bool = False  # unknown members are kept as custom fields
     listed: bool = True  # shown by `_types`
-    required: tuple[str, ...] = ()  # declared fields that may not be blank
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -77,11 +76,7 @@ class TypeSpec:
 
 _LOCKED = Field(locked=True)
 _SPECS = (
-    TypeSpec(
-        "address",
-        {n: Field() for n in ("address", "country", "city", "latlng", "phone")},
-        required=("address", "country", "latlng"),
-    ),
+    TypeSpec("address", {n: Field() for n in ("address", "country", "city", "latlng", "phone")}),
     TypeSpec(
         "app",
         {
@@ -94,6 +89,7 @@ _SPECS = (
             "active": Field(flag_of, default=True),
             "deleteOn": Field(integer_of),
             "tokenValiditySec": Field(integer_of, default=0),
+            "objectCount": Field(integer_of),
             "appIdentifier": Field(server=True),
             "secret": Field(hidden=True, locked=True, server=True),
             "settings": Field(object_of, hidden=True),
@@ -102,12 +98,10 @@ _SPECS = (
     TypeSpec(
         "linker",
         dict.fromkeys(("id1", "id2", "type1", "type2"), _LOCKED) | {"metadata": Field(), "nstd": Field(lambda v: v)},
-        required=("id1", "id2", "type1", "type2"),
     ),
     TypeSpec(
         "tag",
         {"tag": _LOCKED, "count": Field(integer_of, default=0), "description": Field()},
-        required=("tag",),
     ),
     TypeSpec(
         "translation",
@@ -118,7 +112,6 @@ _SPECS = (
             "value": Field(),
             "approved": Field(flag_of, default=False),
         },
-        required=("authorName", "locale", "thekey", "value"),
     ),
     TypeSpec(
         "user",
@@ -132,7 +125,6 @@ _SPECS = (
             "password": Field(hidden=True, server=True),
             "tokenSecret": Field(hidden=True, locked=True, server=True),
         },
-        required=("identifier", "groups", "email"),
     ),
     TypeSpec(
         VOTE,
@@ -141,7 +133,6 @@ _SPECS = (
             "expiresAfter": Field(integer_of, locked=True),
             "lockedAfter": Field(integer_of, locked=True),
         },
-        required=("value", "expiresAfter", "lockedAfter"),
     ),
     TypeSpec(
         "webhook",
@@ -151,7 +142,6 @@ _SPECS = (
         | {n: Field(flag_of, default=False) for n in ("create", "update", "delete")}
         | {n: Field(flag_of, default=False) for n in ("createAll", "updateAll", "deleteAll")}
         | {"repeatedDeliveryAttempts": Field(integer_of, default=1)},
-        required=("targetUrl",),
     ),
     TypeSpec(GENERIC, custom=True),
     TypeSpec(

@@ -109,7 +109,7 @@ async def _wire(
     sealer = Sealer(secret_key, entropy)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
-    app = AppKind(tenants.forget)
+    app = AppKind(tenants)
     kinds: Mapping[str, Kind] = {
         "app": app,
         "entity": EntityKind(clock),

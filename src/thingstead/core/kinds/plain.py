@@ -1,16 +1,17 @@
 """Small kinds: tags and apps name their own ids, entities have a shadow, a deleted sensor leaves its thing's shadow."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
 
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.shapes import shadow_put
-from thingstead.model import ids
+from thingstead.model import constraints, ids
 from thingstead.model import shadow as rules
 from thingstead.model.errors import ConstraintViolation, InvalidInput
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.shadow import Shadow
-from thingstead.model.values import JsonObject, is_object
+from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.environment import Clock
 from thingstead.ports.store import ShadowPut, Store
 
@@ -38,11 +39,25 @@ class TagKind(Kind):
         return Prepared()
 
 
+class Apps(Protocol):
+    """What keeps something of each app: tenants."""
+
+    def forget(self, identifier: str) -> None:
+        """The app's object was written or deleted."""
+        ...
+
+    async def settings_changed(self, identifier: str, gone: Iterable[str], given: Mapping[str, Json]) -> None:
+        """Its settings were written with it."""
+        ...
+
+
 class AppKind(Kind):
     """Kind `app`: made by `_setup` only (objects.md 3); `appIdentifier` is computed."""
 
-    def __init__(self, forget: Callable[[str], None]) -> None:
-        self._forget = forget  # what tenants keep of an app
+    reads_old = True
+
+    def __init__(self, apps: Apps) -> None:
+        self._apps = apps
         self.disabled: Callable[[str], None] | None = None  # set by the server: closes an inactive app's sessions
 
     def path_id(self, id: str) -> str:
@@ -52,20 +67,35 @@ class AppKind(Kind):
     async def prepare(
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
-        """Refuse what did not come from tenants, which alone states the secret."""
+        """Refuse what did not come from tenants, which alone states the secret; keep of constraints what is one."""
         if op != "patch" and (draft is None or "secret" not in draft.hidden):
             raise InvalidInput("Failed to create object." if op == "create" else "Failed to overwrite object.")
         obj.own["appIdentifier"] = ids.app_identifier(obj.id)
-        return Prepared(after=self._changed(obj, active=obj.own.get("active") is not False))
+        if is_object(body.get("validationConstraints")):
+            own = constraints.normalised(obj.own.get("validationConstraints"))
+            obj.own["validationConstraints"] = constraints.as_json(own)
+        given: JsonObject | None = None
+        gone: list[str] = []
+        if op == "patch" and is_object(settings := body.get("settings")):
+            given = {key: value for key, value in settings.items() if value is not None}
+            before = old.hidden.get("settings") if old is not None else None
+            gone = [key for key in before if key not in given] if is_object(before) else []
+            obj.hidden["settings"] = given
+        active = obj.own.get("active") is not False
+        return Prepared(after=self._changed(obj, active=active, given=given, gone=gone))
 
     async def removing(self, obj: Object) -> Prepared:
         """Nobody gets in any more."""
         return Prepared(after=self._changed(obj, active=False))
 
-    def _changed(self, obj: Object, *, active: bool) -> Callable[[], Awaitable[None]]:
+    def _changed(
+        self, obj: Object, *, active: bool, given: JsonObject | None = None, gone: Iterable[str] = ()
+    ) -> Callable[[], Awaitable[None]]:
         async def after() -> None:
             identifier = ids.app_identifier(obj.id)
-            self._forget(identifier)
+            self._apps.forget(identifier)
+            if given is not None:
+                await self._apps.settings_changed(identifier, gone, given)
             if not active and self.disabled is not None:
                 self.disabled(identifier)
 

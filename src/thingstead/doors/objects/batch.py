@@ -22,6 +22,7 @@ class Batches:
     def __init__(self, backend: Backend) -> None:
         self._objects = backend.objects
         self._most_deleted = backend.settings.max_batch_delete
+        self._validate = backend.settings.validate_batch_updates
 
     async def create(self, call: Call) -> Answer:
         """POST, PUT: objects that are invalid, or apps, are left out; of equal ids the last counts."""
@@ -58,7 +59,7 @@ class Batches:
                 skipped.append(("", "missing_id"))
             else:
                 items.append((id, body))
-        outcomes = await self._objects.patch_many(call.app.identifier, items, call.principal)
+        outcomes = await self._objects.patch_many(call.app.identifier, items, call.principal, validate=self._validate)
         done = _done(outcomes, [id for id, _ in items], skipped)
         if not done and any(isinstance(outcome, VersionMismatch) for outcome in outcomes):
             raise VersionMismatch("Update failed for all objects in batch due to 'version' mismatch.", field="version")

@@ -14,12 +14,14 @@ from thingstead.core.resources import Entry, Pattern, ResourceRequest, Resources
 from thingstead.doors.objects import render, signin
 from thingstead.doors.objects.apps import Apps
 from thingstead.doors.objects.batch import Batches
+from thingstead.doors.objects.constraints import Constraints
 from thingstead.doors.objects.crud import Crud, object_id
 from thingstead.doors.objects.errors import error_answer, plain
 from thingstead.doors.objects.links import Linking
 from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.search import Searches
+from thingstead.doors.objects.settings import AppSettings
 from thingstead.model import types
 from thingstead.model.errors import (
     Forbidden,
@@ -48,11 +50,21 @@ class ObjectsDoor:
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._apps = apps = Apps(backend)
         crud, batches, searches, linking = Crud(backend), Batches(backend), Searches(backend), Linking(backend)
+        constraints, app_settings = Constraints(backend), AppSettings(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
             ("_newkeys", 1): {"POST": apps.new_keys},
             ("_setup", 2): {"GET": apps.setup_app},
+            ("_settings", 1): {"GET": app_settings.read, "PUT": app_settings.replace},
+            ("_settings", 2): {
+                "GET": app_settings.read,
+                "PUT": app_settings.put,
+                "DELETE": app_settings.delete,
+            },
+            ("_constraints", 1): {"GET": constraints.read},
+            ("_constraints", 2): {"GET": constraints.read},
+            ("_constraints", 4): {"PUT": constraints.add, "DELETE": constraints.remove},
             ("_id", 2): {"GET": crud.read},
             ("_batch", 1): {
                 "GET": batches.read,
