@@ -1,6 +1,7 @@
 """Promise: an app's settings keep their values and types, are its own, and none is lost (objects.md 9)."""
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,12 @@ def test_refused(door: Listening) -> None:
         assert unsigned.send(method, path, {"a": 1}).status_code == 401
         assert unsigned.send(method, path, {"a": 1}, Authorization="Anonymous app:refused").status_code == 403
     assert door.totals() == before
+    thing = app.send("PUT", "/v1/things/t1", {"name": "Kit"}).json()
+    credentials = f"refused-t1:{thing['deviceDetails']['secret']}".encode()
+    basic = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
+    for method, path in (("GET", ""), ("GET", "/kept"), ("PUT", ""), ("PUT", "/kept"), ("DELETE", "/kept")):
+        reply = unsigned.send(method, f"/v1/_settings{path}", {"value": 2}, **basic)
+        assert (reply.status_code, reply.json()) == (403, {"code": 403, "message": "Not allowed."})
     assert read(app) == {"kept": 1}
 
 

@@ -410,8 +410,8 @@ class Objects:
             old = None if row is None else object_of(row)
         if op == "overwrite" and obj.updated is None:
             obj.updated = now_ms
-        prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
         tenant = self._register.cached(app) or await self._register.get(app)
+        prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
         if broken := self._broken(obj, tenant.constraints):
             raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, expect), prepared, op)
@@ -443,11 +443,10 @@ class Objects:
         kind = self._kinds.get(obj.type, self._plain)
         old = object_of(row) if kind.reads_old else None
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
+        tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)
-        if validate:
-            tenant = self._register.cached(app) or await self._register.get(app)
-            if broken := self._broken(obj, tenant.constraints):
-                raise await _violation(prepared, broken)
+        if validate and (broken := self._broken(obj, tenant.constraints)):
+            raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
 
     def _broken(self, obj: Object, own: constraints.Types) -> list[Broken]:
