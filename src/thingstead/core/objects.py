@@ -280,7 +280,7 @@ class Objects:
             if pair is None:
                 return False
             expect = 0 if second is None else second.rev
-            works = [await self._merged(app, id, row, pair.body, actor, ())]
+            works = [await self._merged(app, id, row, pair.body, actor, (), True)]
             if pair.draft is None:
                 works[0].prepared.changes.append(Remove(app, other, expect=expect))
             else:
