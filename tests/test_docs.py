@@ -38,8 +38,8 @@ from thingstead.doors.things import resources as things_resources
 from thingstead.doors.things import rest as things_rest
 from thingstead.doors.things import shadows
 from thingstead.model import constraints, errors
+from thingstead.model.keys import keys
 from thingstead.server import cli, running
-from thingstead.server.settings import keys
 
 # by name: the package has functions of the same names
 south = import_module("thingstead.doors.agent.south")
@@ -202,8 +202,17 @@ def rows(page: str) -> list[list[str]]:
 
 
 def test_settings_are_those_of_the_command() -> None:
-    told = [[key.name, msgspec.json.encode(key.default).decode(), key.about] for key in keys()]
-    assert rows(reference("settings.md")) == [["key", "default", "what it is"], *told]
+    """Two tables: keys with effect, and those that are only accepted, these by category."""
+    effective, _, accepted = reference("settings.md").partition("## Accepted without effect\n")
+    told = {True: list[list[str]](), False: list[list[str]]()}
+    for key in keys().values():
+        cells = [key.name, msgspec.json.encode(key.default).decode(), key.about]
+        told[bool(key.field)].append([shown.replace("`", "") for shown in cells])
+    assert rows(effective) == [["key", "default", "what it is"], *told[True]]
+    headings = set(re.findall(r"^### (.*)$", accepted, re.MULTILINE))
+    assert headings == {key.category for key in keys().values() if not key.field}
+    head = ["key", "default", "what it is"]
+    assert sorted(row for row in rows(accepted) if row != head) == sorted(told[False])
 
 
 def test_every_command_and_flag() -> None:

@@ -1,6 +1,7 @@
 """Every setting, with its default: one struct handed to whoever needs it. Pure; server/settings reads it from outside.
 
 A setting's key is written beside it; keys of Para begin with `para.` (objects.md 20), other seeds' keep their names.
+Keys that are accepted without effect stand in model/accepted; model/keys is the table of both.
 """
 
 from typing import Annotated, Literal
@@ -8,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "OFF")
 Access = Literal["open", "auth", ""]  # "": by the binding: open on a listener bound to loopback (doors.md 28)
 
 
@@ -18,7 +20,11 @@ def _key(name: str, about: str, low: int | None = None, high: int | None = None)
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. Sizes in bytes, durations in the unit that the key's description names."""
 
+    env: Annotated[str, _key("para.env", "embedded, development, production or another; see the notes")] = "embedded"
     app_name: Annotated[str, _key("para.app_name", "display name; its identifier is the root app's id")] = "para"
+    port: Annotated[int, _key("para.port", "main HTTP port; --port wins", 0, 65535)] = 8080
+    context_path: Annotated[str, _key("para.context_path", "path in front of all paths of the main port")] = ""
+    api_enabled: Annotated[bool, _key("para.api_enabled", "serve /v1 and /jwt_auth")] = True
     root_secret_override: Annotated[str, _key("para.root_secret_override", "fixed secret of the root app")] = ""
     setup_enabled: Annotated[
         bool, _key("para.setup_enabled", "answer the first _setup with root's keys also where not bound to loopback")
@@ -42,6 +48,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
     print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
+    print_logo: Annotated[bool, _key("para.print_logo", "show the logo at the start")] = True
+    pidfile_enabled: Annotated[bool, _key("para.pidfile_enabled", "write para_<port>.pid into the data directory")] = (
+        True
+    )
+    logs_dir: Annotated[str, _key("para.logs_dir", "folder of the log files; empty: logs in the data directory")] = ""
+    logs_name: Annotated[str, _key("para.logs_name", "stem of the log files' names")] = "para"
+    file_logger_level: Annotated[str, _key("para.file_logger_level", "least level of the lines in para.log")] = "INFO"
+    access_log_enabled: Annotated[bool, _key("para.access_log_enabled", "write the access log")] = True
+    debug_request_signatures: Annotated[
+        bool, _key("para.debug_request_signatures", "log what was signed when a signature does not match")
+    ] = False
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""
     hypermedia_write: Annotated[Access, _key("hypermedia.write", "who may write through hypermedia")] = "auth"
     agent_access: Annotated[Access, _key("agent.access", "who may call /iot")] = ""
@@ -64,6 +81,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         str, _key("trusted_proxies", "comma list of addresses whose X-Forwarded-* headers count")
     ] = ""
+
+    @property
+    def root_path(self) -> str:
+        """`para.context_path` as it stands in front of paths: "" or `/some/path`."""
+        bare = self.context_path.strip().strip("/")
+        return "/" + bare if bare else ""
 
 
 DEFAULTS = Settings()

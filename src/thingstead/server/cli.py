@@ -111,10 +111,11 @@ def demo(
 @app.command
 def settings() -> None:
     """List every setting: key, default, meaning."""
-    from thingstead.server.settings import keys
+    from thingstead.model.keys import keys
 
-    for key in keys():
-        print(f"{key.name} = {msgspec.json.encode(key.default).decode()}  # {key.about}")
+    for key in keys().values():
+        without = "" if key.field else " (no effect here)"
+        print(f"{key.name} = {msgspec.json.encode(key.default).decode()}  # {key.about}{without}")
 
 
 def _run(
@@ -146,7 +147,7 @@ async def _serve(
 
     logs.configure()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    values = load(sets, directory, lambda line: _tell(f"thingstead: {line}"))
+    values = load(sets, directory, lambda line: _tell(f"thingstead: {line}")).settings
     data = DataDirectory(directory)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,68 +1,77 @@
-"""Reading settings from outside: `--set`, environment variables, `thingstead.toml`, in that order of precedence.
+"""The settings in force: what each source says, by precedence, as values of the right type (objects.md 20).
 
-Environment: `para_root_secret_override` or `PARA_ROOT_SECRET_OVERRIDE` for `para.root_secret_override`, dots as `_`;
-keys without a `para.` of their own get `thingstead_` in front (`thingstead_hypermedia_read`). Blank counts as unset.
+`--set` (or `-D`) goes before environment variables, they before `thingstead.toml`, it before `application.conf`, and
+all before defaults. Blank counts as unset. An unknown key is a warning with the nearest known one; a value that does not
+fit is an error that names key and source. No text of this module holds the value of a secret.
 """
 
 import difflib
 import os
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import msgspec.inspect
 
 from thingstead.model.errors import InvalidInput
-from thingstead.model.settings import Settings
+from thingstead.model.keys import IMPLIED, Key, keys, value
+from thingstead.model.settings import LEVELS, Settings
+from thingstead.model.values import Json
+from thingstead.server import sources
 from thingstead.transports.http import TrustedProxies
 
-FILE = "thingstead.toml"
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
-class Key(msgspec.Struct, frozen=True):
-    """One setting: its key, the field of `Settings`, its default and what it is."""
+class Given(msgspec.Struct, frozen=True):
+    """A value that some source gives, and which."""
 
-    name: str
-    field: str
-    default: object
-    about: str
+    value: Json
+    source: str
 
 
-def keys() -> list[Key]:
-    """Every setting, in the order of the model."""
-    found: list[Key] = []
-    described = msgspec.inspect.type_info(Settings)
-    assert isinstance(described, msgspec.inspect.StructType)
-    for field in described.fields:
-        assert isinstance(field.type, msgspec.inspect.Metadata)
-        extra = cast(Mapping[str, str], field.type.extra)
-        schema = cast(Mapping[str, str], field.type.extra_json_schema)
-        found.append(Key(extra["key"], field.name, field.default, schema["description"]))
-    return found
+class Loaded(msgspec.Struct, frozen=True):
+    """The settings in force, and which of the keys were given where; also of keys without effect."""
+
+    settings: Settings
+    given: Mapping[str, Given]
 
 
-def load(sets: Sequence[str], directory: Path | None, warn: Callable[[str], None]) -> Settings:
-    """The settings in force. `sets` holds `KEY=VALUE`; unknown keys are told to `warn`. Raises InvalidInput."""
-    known = {key.name: key for key in keys()}
-    values: dict[str, object] = {}
-    for source, name, value in (*_from_file(directory), *_from_environment(known), *_from_sets(sets)):
+def load(texts: Sequence[str], directory: Path | None, warn: Callable[[str], None]) -> Loaded:
+    """Read every source. `texts` holds `KEY=VALUE`; unknown keys are told to `warn`. Raises InvalidInput."""
+    known = keys()
+    given: dict[str, Given] = {}
+    from_sets = sources.sets(texts)
+    triples = (
+        *sources.files(directory, sources.naming(from_sets, os.environ)),
+        *sources.environment(list(known), os.environ),
+        *from_sets,
+    )
+    for source, name, text in triples:
+        if sources.is_naming(name):
+            continue
         key = known.get(name)
         if key is None:
-            near = difflib.get_close_matches(name, known, n=1)
-            warn(f"unknown setting {name} in {source}" + (f"; did you mean {near[0]}?" if near else ""))
-        elif value != "":
-            values[key.field] = _convert(key, value)
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        field = str(error).rpartition("$.")[2].rstrip("`")
-        name = next((key.name for key in known.values() if key.field == field), field)
-        raise InvalidInput(f"{name}: {str(error).partition(' - at')[0]}", field=name) from None
+            warn(_unknown(name, source, known))
+        elif not isinstance(text, str) or text.strip():
+            given[name] = Given(value(key, text, source), source)
+    environment = given["para.env"].value if "para.env" in given else ""
+    for name, implied in IMPLIED.get(str(environment), {}).items():
+        given.setdefault(name, Given(implied, f"para.env={environment}"))
+    fields = {known[name].field: held.value for name, held in given.items() if known[name].field}
+    settings = msgspec.convert(fields, Settings)
     _check(settings)
-    return settings
+    return Loaded(settings, given)
+
+
+def _unknown(name: str, source: str, known: Mapping[str, Key]) -> str:
+    if name in os.environ and source == "the environment":
+        variables = {sources.variable(key): key for key in known}
+        near = difflib.get_close_matches(name.lower(), variables, n=1)
+    else:
+        near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown setting {name} in {source}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _check(settings: Settings) -> None:
@@ -80,49 +89,9 @@ def _check(settings: Settings) -> None:
             ) from None
     if settings.things_default_broker != "Local":
         raise InvalidInput("things.default_broker: only Local is configured", field="things.default_broker")
-
-
-def _convert(key: Key, value: object) -> object:
-    if isinstance(value, str) and isinstance(key.default, bool):
-        if value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        raise InvalidInput(f"{key.name}: expected true or false, got {value!r}", field=key.name)
-    return value
-
-
-def _from_file(directory: Path | None) -> Iterator[tuple[str, str, object]]:
-    file = (directory or Path()) / FILE
-    if not file.is_file():
-        return
-    try:
-        with file.open("rb") as stream:
-            document = tomllib.load(stream)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{file}: {error}", field=str(file)) from None
-    yield from ((str(file), name, value) for name, value in _flatten(document, ""))
-
-
-def _flatten(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            yield prefix + name, value
-
-
-def _from_environment(known: Mapping[str, Key]) -> Iterator[tuple[str, str, object]]:
-    for name in known:
-        variable = name.replace(".", "_")
-        if not name.startswith("para."):
-            variable = "thingstead_" + variable
-        for spelling in (variable.upper(), variable):
-            if spelling in os.environ:
-                yield f"the environment ({spelling})", name, os.environ[spelling]
-
-
-def _from_sets(sets: Sequence[str]) -> Iterator[tuple[str, str, object]]:
-    for text in sets:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InvalidInput(f"--set takes KEY=VALUE, got {text!r}", field="--set")
-        yield "--set", name.strip(), value
+    if not _PATH.fullmatch(settings.root_path):
+        raise InvalidInput("para.context_path: only letters, digits, . _ ~ - and /", field="para.context_path")
+    if settings.file_logger_level.upper() not in LEVELS:
+        raise InvalidInput(f"para.file_logger_level: one of {', '.join(LEVELS)}", field="para.file_logger_level")
+    if "/" in settings.logs_name or settings.logs_name in (".", ".."):
+        raise InvalidInput("para.logs_name: a file's name without folders is needed", field="para.logs_name")
