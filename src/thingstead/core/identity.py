@@ -8,6 +8,7 @@ refused.
 import base64
 import binascii
 import hmac
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +28,7 @@ from thingstead.model.errors import (
 )
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
+from thingstead.model.signatures import Authorization
 from thingstead.model.tokens import Claims
 from thingstead.model.values import is_object
 from thingstead.ports.broker import SECRET_HASH, hash_secret
@@ -35,6 +37,7 @@ from thingstead.ports.store import Key, Store, StoredObject
 
 CACHED_TOKENS: Final = 10_000
 CREDENTIALS_LIFE: Final = 60  # seconds, the longest life of a token that asks for another app's keys (identity.md 6.4)
+_log = logging.getLogger(__name__)
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -57,6 +60,7 @@ class Identity:
         self._tenants = tenants
         self._settings = settings
         self._clock = clock
+        self._root_path = settings.root_path
         self._verified: LRUCache[str, tuple[str, Claims] | None] = LRUCache(CACHED_TOKENS)  # token -> secret, claims
 
     async def signed(self, request: SignedRequest) -> Principal:
@@ -73,16 +77,15 @@ class Identity:
             raise ExpiredSignature("Request has expired.", field="X-Amz-Date", details=details)
         identifier = identifier_of(given.access_key)
         app = self._tenants.cached(identifier) or await self._tenants.get(identifier)
-        if not app.secret or not signatures.verified(
-            given,
-            app.secret,
-            method=request.method,
-            raw_path=request.raw_path,
-            raw_query=request.raw_query,
-            headers=headers,
-            body=request.body,
-            forwarded_host=request.forwarded_host,
+        if not app.secret or not (
+            _matches(given, app.secret, request, request.raw_path)
+            or (self._root_path and _matches(given, app.secret, request, self._root_path + request.raw_path))
         ):
+            if self._settings.debug_request_signatures:
+                what = signatures.signed_text(
+                    given, request.method, request.raw_path, request.raw_query, headers, request.body
+                )
+                _log.warning("signature of %s does not match; signed here: %r", given.access_key, what)
             raise BadSignature(_mismatch(request, identifier), details={"rule": "SigV4", "actor": app.object.id})
         _check_active(app)
         return _app_principal(app)
@@ -177,6 +180,19 @@ class Identity:
         if app.read_only and method in _WRITES:
             details = {"rule": "readOnly", "actor": app.object.id, "right": method}
             raise Forbidden(f"App is in read-only mode. [{app.object.id}]", details=details)
+
+
+def _matches(given: Authorization, secret: str, request: SignedRequest, raw_path: str) -> bool:
+    return signatures.verified(
+        given,
+        secret,
+        method=request.method,
+        raw_path=raw_path,
+        raw_query=request.raw_query,
+        headers=request.headers,
+        body=request.body,
+        forwarded_host=request.forwarded_host,
+    )
 
 
 def _app_principal(app: App) -> Principal:

@@ -41,7 +41,8 @@ _TYPES: Final[Mapping[type, Type]] = {str: "S", bool: "B", int: "I", float: "F",
 _CORE: Final = """app_name context_path env port dao search cache q fs emailer search_enabled cache_enabled
     webhooks_enabled api_enabled cluster_name core_package_name admin_ident worker_id executor_threads
     max_failed_webhook_attempts reindex_batch_size sync_index_with_db read_from_index max_datatypes_per_app
-    max_entity_size_bytes health_check_enabled root_secret_override executor_service_enabled instance_id setup_enabled"""
+    max_entity_size_bytes health_check_enabled root_secret_override executor_service_enabled instance_id
+    setup_enabled"""
 _SECURITY: Final = """cors_enabled auth_cookie request_expires_after jwt_expires_after jwt_refresh_interval
     id_token_expires_after session_timeout min_password_length pass_reset_timeout max_pass_matching_attemts
     pass_matching_lock_period_hours returnto_cookie support_email app_secret_key"""

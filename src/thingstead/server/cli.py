@@ -1,10 +1,18 @@
-"""The command line: `thingstead serve`, `thingstead demo`, `thingstead settings`, `thingstead --version`."""
+"""The command line. `serve` and `demo` run a server; `setup`, `new-app` and `new-keys` manage apps; `config`,
+`settings` and `doctor` look (objects.md 19, 20).
+
+Conventions: `--json` prints one JSON document on standard output and nothing else there; an error is one line on
+standard error, `thingstead: ...`. Exit codes: 0 done, 1 it cannot be done (or `doctor` and `config --check` found
+something), 2 arguments that make no sense. Nothing heavy is imported before it is needed.
+"""
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -15,23 +23,40 @@ import uvloop
 from cyclopts import Parameter
 
 from thingstead import __version__
-from thingstead.model.errors import ThingsteadError
+from thingstead.server.cli_apps import new_app, new_keys, setup
+from thingstead.server.cli_base import Flag, MainPort, Port, Sets, as_json, refusing, tell
+from thingstead.server.cli_look import config, doctor, settings
 
 if TYPE_CHECKING:
+    from thingstead.model.settings import Settings
+    from thingstead.server.data import DataDirectory
+    from thingstead.server.logfiles import LogFiles
     from thingstead.server.running import Addresses, Running
 
     Beside: TypeAlias = Callable[[Running, Callable[[str], None]], Awaitable[None]]
 
 app = cyclopts.App(name="thingstead", help="An IoT backend in one process.", version=__version__)
 
-Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
 GC_THRESHOLD = (50_000, 20, 50)  # requests make thousands of short-lived containers; few of them are cycles
 SWITCH_INTERVAL = 0.0005  # a busy thread then delays the loop by about 1 ms instead of 10 (stack.md)
+_BEGAN = time.monotonic()
+LOGO = r"""
+  _   _    _              _              _
+ | |_| |_ (_)_ _  __ _ __| |_ ___ __ _ _| |
+ |  _| ' \| | ' \/ _` (_-<  _/ -_) _` / _` |
+  \__|_||_|_|_||_\__, /__/\__\___\__,_\__,_|
+                 |___/
+""".strip("\n")
+
+for _command in (setup, new_app, new_keys, config, settings, doctor):
+    app.command(_command)
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    app()
+    """Run the command that the arguments name. Java's `-Dkey=value` is `--set key=value`, wherever it stands."""
+    given = [text for text in sys.argv[1:] if text.startswith("-D") and len(text) > 2]
+    others = [text for text in sys.argv[1:] if text not in given]
+    app([*others, *(part for text in given for part in ("--set", text[2:]))])
 
 
 @app.command
@@ -39,14 +64,14 @@ def serve(
     *,
     data: Path = Path("data"),
     host: str = "127.0.0.1",
-    port: Port = 8080,
+    port: MainPort = None,
     mqtt_port: Port = 8883,
     mqtt_plain_port: Port = 1883,
     agent_port: Port = 4041,
     south_port: Port = 7896,
     context_port: Port = 1026,
-    set: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    set: Sets = None,
+    json: Flag = False,
 ) -> None:
     """Start the server; it ends on SIGTERM or SIGINT, within 10 seconds, with nothing acknowledged lost.
 
@@ -57,7 +82,8 @@ def serve(
     host
         Address to bind to. Beyond loopback nothing is open without credentials until it is set so.
     port
-        Main HTTP port: /v1, /kits, hypermedia, WebSockets. 0 takes a free one, here and below.
+        Main HTTP port: /v1, /kits, hypermedia, WebSockets. 0 takes a free one, here and below. Default: para.port,
+        8080.
     mqtt_port
         MQTT over TLS.
     mqtt_plain_port
@@ -77,14 +103,13 @@ def serve(
 
     addresses = Addresses(
         host=host,
-        port=port,
         mqtt_port=mqtt_port,
         mqtt_plain_port=mqtt_plain_port,
         agent_port=agent_port,
         south_port=south_port,
         context_port=context_port,
     )
-    _run(data, set or [], addresses, json=json)
+    _run(data, set or [], addresses, port, json=json)
 
 
 @app.command
@@ -101,72 +126,96 @@ def demo(
     from thingstead.server.running import Addresses
 
     free = 0  # the demo may run beside a real server
-    addresses = Addresses(
-        port=port, mqtt_port=free, mqtt_plain_port=free, agent_port=free, south_port=free, context_port=free
-    )
+    addresses = Addresses(mqtt_port=free, mqtt_plain_port=free, agent_port=free, south_port=free, context_port=free)
     with tempfile.TemporaryDirectory(prefix="thingstead-demo-") as folder:
-        _run(data or Path(folder), ["kits.access=open"], addresses, json=False, beside=kit(seconds))
-
-
-@app.command
-def settings() -> None:
-    """List every setting: key, default, meaning."""
-    from thingstead.model.keys import keys
-
-    for key in keys().values():
-        without = "" if key.field else " (no effect here)"
-        print(f"{key.name} = {msgspec.json.encode(key.default).decode()}  # {key.about}{without}")
+        _run(data or Path(folder), ["kits.access=open"], addresses, port, json=False, beside=kit(seconds))
 
 
 def _run(
-    directory: Path, sets: list[str], addresses: "Addresses", *, json: bool, beside: "Beside | None" = None
+    directory: Path,
+    sets: list[str],
+    addresses: "Addresses",
+    port: int | None,
+    *,
+    json: bool,
+    beside: "Beside | None" = None,
 ) -> None:
-    try:
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLD)
-        uvloop.run(_serve(directory, sets, addresses, json=json, beside=beside))
-    except ThingsteadError as error:
-        sys.exit(f"thingstead: {error.message}")
-    except OSError as error:
-        sys.exit(f"thingstead: {error.strerror or error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    refusing(lambda: uvloop.run(_serve(directory, sets, addresses, port, json=json, beside=beside)))
 
 
 async def _serve(
-    directory: Path, sets: list[str], addresses: "Addresses", *, json: bool, beside: "Beside | None"
+    directory: Path,
+    sets: list[str],
+    addresses: "Addresses",
+    port: int | None,
+    *,
+    json: bool,
+    beside: "Beside | None",
 ) -> None:
     from thingstead.server import logs
     from thingstead.server.data import DataDirectory
-    from thingstead.server.running import start
+    from thingstead.server.logfiles import LogFiles
     from thingstead.server.settings import load
 
     logs.configure()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    values = load(sets, directory, lambda line: _tell(f"thingstead: {line}")).settings
+    warnings: list[str] = []
+    values = load(sets, directory, warnings.append).settings
+    for warning in warnings:
+        tell(f"thingstead: {warning}")
+    addresses = msgspec.structs.replace(addresses, port=values.port if port is None else port)
     data = DataDirectory(directory)
+    if values.print_logo and not json:
+        tell(f"{LOGO}  {__version__}\n")
+    files = LogFiles(Path(values.logs_dir) if values.logs_dir else directory / "logs", values.logs_name)
+    try:
+        logs.configure(files, values.file_logger_level)
+        for warning in warnings:
+            files.app.put(warning)
+        await _serve_until_told(data, values, addresses, files, json=json, beside=beside)
+    finally:
+        logs.configure()
+        files.close()
+
+
+async def _serve_until_told(
+    data: "DataDirectory",
+    values: "Settings",
+    addresses: "Addresses",
+    files: "LogFiles",
+    *,
+    json: bool,
+    beside: "Beside | None",
+) -> None:
+    from thingstead.server.running import start
+
+    log = logging.getLogger("thingstead")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = await start(data, values, addresses, os.getpid(), _tell)
+    running = await start(data, values, addresses, os.getpid(), tell, files=files)
     try:
         assert running.ready is not None
+        started = (
+            f"Started ParaServer in {time.monotonic() - _BEGAN:.1f} seconds"  # test set-ups of Para's clients wait
+        )
+        log.info("%s: thingstead %s, process %d, %s", started, __version__, os.getpid(), running.ready.http)
         if json:
-            print(msgspec.json.encode(running.ready).decode(), flush=True)
+            print(as_json(running.ready), flush=True)
+            tell(started)
         elif beside is None:
-            _tell(f"thingstead {__version__} is ready, data in {directory}")
+            tell(f"thingstead {__version__} is ready, data in {data.path}")
             for name in ("http", "mqtts", "mqtt", "agent", "south", "context"):
-                _tell(f"  {name:8}{getattr(running.ready, name)}")
+                tell(f"  {name:8}{getattr(running.ready, name)}")
+            print(started, flush=True)
         if beside is None:
             await stop.wait()
         else:
             waiting = loop.create_task(stop.wait())
-            playing = asyncio.ensure_future(beside(running, _tell))
+            playing = asyncio.ensure_future(beside(running, tell))
             await asyncio.wait([waiting, playing], return_when=asyncio.FIRST_COMPLETED)
             if playing.done():
                 playing.result()
@@ -174,3 +223,4 @@ async def _serve(
             waiting.cancel()
     finally:
         await running.close()
+        log.info("ended")

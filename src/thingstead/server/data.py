@@ -67,8 +67,18 @@ class DataDirectory:
         write_secret(file, json.dumps({"accessKey": access_key, "secretKey": secret_key}).encode() + b"\n")
         return file
 
+    def write_pid(self, port: int, pid: int) -> None:
+        """`para_<port>.pid` with the process id, for those who look for it there (objects.md 19)."""
+        self._remove_pids()
+        (self.path / f"para_{port}.pid").write_text(f"{pid}\n")
+
+    def _remove_pids(self) -> None:
+        for file in self.path.glob("para_*.pid"):  # also of a server that was killed
+            file.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Release the lock."""
+        self._remove_pids()
         os.close(self._lock)
 
 

@@ -11,13 +11,15 @@ from thingstead.core.backend import Backend
 from thingstead.doors import agent, context, hypermedia, kits, objects, things
 from thingstead.model.settings import Settings
 from thingstead.ports.store import Store
+from thingstead.server.accesslog import recorder
 from thingstead.server.compose import Built, build
 from thingstead.server.data import DataDirectory
 from thingstead.server.environment import SystemEntropy
-from thingstead.server.main_port import main_port
+from thingstead.server.logfiles import LogFiles
+from thingstead.server.main_port import below, main_port
 from thingstead.server.ops import ops
 from thingstead.server.sessions import StoredSessions
-from thingstead.transports.http import AsgiApp
+from thingstead.transports.http import AsgiApp, TrustedProxies
 from thingstead.transports.http.serving import HttpListener, is_loopback
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Limits
@@ -101,11 +103,13 @@ async def start(
     told: Callable[[str], None],
     *,
     store: Store | None = None,
+    files: LogFiles | None = None,
 ) -> Running:
     """Open the data directory's engines and bind every listener; returns once all of them answer.
 
     `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). `store` stands in for
-    the embedded one. Raises Unavailable, StoreFailed, NotSupported, or OSError if an address cannot be bound.
+    the embedded one; `files` gets the access log, if that is on. Raises Unavailable, StoreFailed, NotSupported, or
+    OSError if an address cannot be bound.
     """
     built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store)
     backend = built.backend
@@ -147,23 +151,32 @@ async def start(
         "$iothub": web_socket,
         **dict.fromkeys(("health", "metrics", "console", "docs", "signin", "signout", "403"), named),
     }
+    if not settings.api_enabled:
+        doors |= {"v1": named, "jwt_auth": named}
+    answered = None
+    if files is not None and settings.access_log_enabled:
+        answered = recorder(files.access, backend.clock, TrustedProxies(settings.trusted_proxies))
     listeners: list[HttpListener] = []
     try:
         for app, port in (
-            (main_port(doors, streams), addresses.port),
+            (below(settings.root_path, main_port(doors, streams)), addresses.port),
             (agent.north(backend), addresses.agent_port),
             (agent.south(backend), addresses.south_port),
             (context.app(backend), addresses.context_port),
         ):
-            listeners.append(HttpListener(app, addresses.host, port))
+            listeners.append(HttpListener(app, addresses.host, port, answered))
         main, north, south, ngsi = listeners
         told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
         tls = built.local.ssl_context([told_host])
         mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, tls)
         mqtt_port = await serve_tcp(broker, addresses.mqtt_plain_host, addresses.mqtt_plain_port)
-        built.local.set_endpoint(told_host, mqtts_port, main.url.replace("http", "ws", 1) + "/mqtt")
+        built.local.set_endpoint(
+            told_host, mqtts_port, main.url.replace("http", "ws", 1) + settings.root_path + "/mqtt"
+        )
         for listener in listeners:
             await listener.start()
+        if settings.pidfile_enabled:
+            data.write_pid(main.port, pid)
     except BaseException:
         await broker.close()
         await asyncio.gather(*(listener.close() for listener in listeners))

@@ -1,8 +1,8 @@
 """The settings in force: what each source says, by precedence, as values of the right type (objects.md 20).
 
 `--set` (or `-D`) goes before environment variables, they before `thingstead.toml`, it before `application.conf`, and
-all before defaults. Blank counts as unset. An unknown key is a warning with the nearest known one; a value that does not
-fit is an error that names key and source. No text of this module holds the value of a secret.
+all before defaults. Blank counts as unset. An unknown key is a warning with the nearest known one; a value that does
+not fit is an error that names key and source. No text of this module holds the value of a secret.
 """
 
 import difflib

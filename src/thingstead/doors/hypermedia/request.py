@@ -80,7 +80,7 @@ class Bases:
             host = name if port is None else f"{name}:{port}"
         if not _HOST.fullmatch(host):
             raise InvalidInput("the Host header names no host", field="Host")
-        return links.base(scheme.lower(), host, prefix)
+        return links.base(scheme.lower(), host, scope.get("root_path", "") + prefix)
 
 
 def _last(header: str) -> str:

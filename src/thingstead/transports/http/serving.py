@@ -8,12 +8,15 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from typing import Any, TypeAlias
 
 import uvicorn
 
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
 from thingstead.transports.http.corked import CorkedProtocol
+
+Answered: TypeAlias = Callable[[Scope, int, int], None]  # a request, the status of its answer, the bytes of its body
 
 DRAIN_SECONDS = 5
 BACKLOG = 2048
@@ -39,8 +42,8 @@ class _Server(uvicorn.Server):
 class HttpListener:
     """One bound address and the ASGI app behind it."""
 
-    def __init__(self, app: AsgiApp, host: str, port: int) -> None:
-        """Bind. Raises OSError, which names the address, if it is taken or not ours."""
+    def __init__(self, app: AsgiApp, host: str, port: int, answered: Answered | None = None) -> None:
+        """Bind; `answered` is told of each answer. Raises OSError, which names the address, if it cannot be had."""
         self._host = host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -55,7 +58,7 @@ class HttpListener:
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = {"loopback_bound": loopback}
-            await app(scope, receive, send)
+            await app(scope, receive, _telling(scope, send, answered) if answered is not None else send)
 
         config = uvicorn.Config(
             told,  # pyright: ignore[reportArgumentType]
@@ -94,3 +97,26 @@ class HttpListener:
         if self._serving is not None:
             await self._serving
         self._socket.close()
+
+
+def _telling(scope: Scope, send: Send, answered: Answered) -> Send:
+    """`send`, and `answered` told once the answer is whole; without a coroutine of its own around each message."""
+    status = size = 0
+
+    def told(message: MutableMapping[str, Any]) -> Awaitable[None]:
+        nonlocal status, size
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            status = message["status"]
+        elif kind in ("http.response.body", "websocket.http.response.body"):
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                answered(scope, status, size)
+        elif kind == "websocket.accept":
+            status = 101
+            answered(scope, 101, 0)
+        elif kind == "websocket.close" and not status:
+            answered(scope, 403, 0)
+        return send(message)
+
+    return told

@@ -1,0 +1,137 @@
+"""`setup`, `new-app`, `new-keys`: apps and their keys from the command line. What they do stands in server/manage."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from thingstead.server.cli_base import Flag, Sets, as_json, refusing, tell
+
+if TYPE_CHECKING:
+    from thingstead.core.tenants import Keys
+    from thingstead.server.manage import Place
+
+
+def setup(*, data: Path = Path("data"), url: str = "", set: Sets = None, json: Flag = False) -> None:
+    """Make the root app, and print its keys; "All set!" if they were shown before.
+
+    Parameters
+    ----------
+    data
+        Data directory, which no server may be using; made if it is not there.
+    url
+        Ask the server there instead, as `GET /v1/_setup`.
+    set
+        A setting, KEY=VALUE; may be repeated.
+    json
+        Print JSON.
+    """
+    from thingstead.server.manage import set_up
+
+    def told(keys: "Keys | None") -> None:
+        if keys is not None:
+            _show(keys, json=json)
+        else:
+            print(as_json({"code": 200, "message": "All set!"}) if json else "All set!")
+
+    _manage(data, set, url, None, set_up, told)
+
+
+def new_app(
+    app: str,
+    *,
+    name: str = "",
+    creator: str = "",
+    data: Path = Path("data"),
+    url: str = "",
+    keys: Path | None = None,
+    set: Sets = None,
+    json: Flag = False,
+) -> None:
+    """Make an app, and print its keys: they are not shown again.
+
+    Parameters
+    ----------
+    app
+        Its identifier, with or without `app:`.
+    name
+        Its display name.
+    creator
+        Id of the object that it belongs to.
+    data
+        Data directory, which no server may be using.
+    url
+        Ask the server there instead, with root's keys.
+    keys
+        File with root's accessKey and secretKey in JSON. Default: root-keys.json in the data directory.
+    set
+        A setting, KEY=VALUE; may be repeated.
+    json
+        Print JSON.
+    """
+    from thingstead.server import manage
+
+    _manage(
+        data, set, url, keys, lambda place: manage.new_app(place, app, name, creator), lambda k: _show(k, json=json)
+    )
+
+
+def new_keys(
+    app: str = "",
+    /,
+    *,
+    data: Path = Path("data"),
+    url: str = "",
+    keys: Path | None = None,
+    set: Sets = None,
+    json: Flag = False,
+) -> None:
+    """Give an app a new secret, and print its keys: everything signed with the old one is refused from then on.
+
+    Parameters
+    ----------
+    app
+        Its identifier; the root app if not given.
+    data
+        Data directory, which no server may be using.
+    url
+        Ask the server there instead, with root's keys.
+    keys
+        File with root's accessKey and secretKey in JSON. Default: root-keys.json in the data directory.
+    set
+        A setting, KEY=VALUE; may be repeated.
+    json
+        Print JSON.
+    """
+    from thingstead.server import manage
+
+    _manage(data, set, url, keys, lambda place: manage.new_keys(place, app), lambda k: _show(k, json=json))
+
+
+def _show(keys: "Keys", *, json: bool) -> None:
+    if json:
+        print(as_json({"accessKey": keys.access_key, "secretKey": keys.secret_key}))
+    else:
+        print(f"accessKey: {keys.access_key}\nsecretKey: {keys.secret_key}")
+
+
+def _manage(
+    data: Path,
+    sets: Sequence[str] | None,
+    url: str,
+    keys: Path | None,
+    act: "Callable[[Place], Awaitable[Any]]",
+    told: Callable[[Any], None],
+) -> None:
+    """Do one piece of work, in a loop of its own, and tell what came of it."""
+    from thingstead.server import logs
+    from thingstead.server.manage import Place
+    from thingstead.server.settings import load
+
+    async def work() -> object:
+        loaded = load(sets or [], data, lambda line: tell(f"thingstead: {line}"))
+        return await act(Place(data, loaded.settings, url, keys))
+
+    logs.configure()
+    told(refusing(lambda: uvloop.run(work())))
