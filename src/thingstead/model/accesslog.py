@@ -38,7 +38,7 @@ def line(
     """
     return (
         f'{peer or "-"} - - [{_stamp(at)}] "{_plain(method)} {_plain(hidden(target))} HTTP/{version}" {status} '
-        f'{size or "-"} "{_plain(hidden(referer)) or "-"}" "{_plain(agent) or "-"}"'
+        f'{size or "-"} "{_plain(hidden(referer)) if referer else "-"}" "{_plain(agent) or "-"}"'
     )
 
 
@@ -71,10 +71,10 @@ def _stamp(at: int) -> str:
 
 
 def _plain(text: str) -> str:
-    if len(text) > MAX_FIELD:
-        text = text[:MAX_FIELD] + "..."
-    if _UNSAFE.search(text):
-        return _UNSAFE.sub(
-            lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode("latin-1", "replace")), text
-        )
-    return text
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text and len(text) <= MAX_FIELD:
+        return text
+    return _UNSAFE.sub(_escaped, text[:MAX_FIELD]) + ("..." if len(text) > MAX_FIELD else "")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in found[0].encode("latin-1", "replace"))

@@ -1,6 +1,9 @@
-"""The access log: listeners tell of an answer, and the thread of the log files makes a line of it later."""
+"""The access log: a listener tells of each answer, and a line of it joins those that wait for the thread of the log
+files.
 
-from functools import partial
+The line is made at once, which costs less than keeping the request until it is made later
+(docs/explanation/performance.md).
+"""
 
 from thingstead.model import accesslog
 from thingstead.ports.environment import Clock
@@ -8,40 +11,47 @@ from thingstead.server.logfiles import LogFile
 from thingstead.transports.http import Scope, TrustedProxies
 from thingstead.transports.http.serving import Answered
 
+_ADDRESS = frozenset("0123456789abcdefABCDEF.:")
+
 
 def recorder(file: LogFile, clock: Clock, proxies: TrustedProxies) -> Answered:
-    """What a listener calls for each answer: an append, nothing more."""
+    """What a listener calls for each answer; it waits for nothing."""
+    put, now = file.put, clock.now
 
     def answered(scope: Scope, status: int, size: int) -> None:
-        file.put(partial(_line, scope, clock.now(), status, size, proxies))
+        put(_line(scope, now(), status, size, proxies))
 
     return answered
 
 
 def _line(scope: Scope, at: int, status: int, size: int, proxies: TrustedProxies) -> str:
-    headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
-    client: tuple[str, int] | None = scope.get("client")
-    peer = client[0] if client else ""
-    if proxies.trust(scope):
-        forwarded = _text(headers, b"x-forwarded-for").rpartition(",")[2].strip()
-        peer = forwarded if _ADDRESS.issuperset(forwarded) and forwarded else peer
+    referer = agent = b""
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            agent = value
+        elif name == b"referer":
+            referer = value
     query: bytes = scope["query_string"]
-    target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
+    target: bytes = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
     return accesslog.line(
-        peer,
+        _peer(scope, proxies),
         at // 1_000_000,
-        scope.get("method", "GET"),  # a WebSocket's handshake
+        scope.get("method", "GET"),  # a WebSocket's handshake has none
         scope.get("root_path", "") + target.decode("latin-1"),
         scope.get("http_version", "1.1"),
         status,
         size,
-        _text(headers, b"referer"),
-        _text(headers, b"user-agent"),
+        referer.decode("latin-1"),
+        agent.decode("latin-1"),
     )
 
 
-_ADDRESS = frozenset("0123456789abcdefABCDEF.:")
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
+def _peer(scope: Scope, proxies: TrustedProxies) -> str:
+    client: tuple[str, int] | None = scope.get("client")
+    if proxies.trust(scope):
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                forwarded = value.decode("latin-1").rpartition(",")[2].strip()
+                if forwarded and _ADDRESS.issuperset(forwarded):
+                    return forwarded
+    return client[0] if client else ""

@@ -40,6 +40,7 @@ def setup(*, data: Path = Path("data"), url: str = "", set: Sets = None, json: F
 
 def new_app(
     app: str,
+    /,
     *,
     name: str = "",
     creator: str = "",

@@ -11,18 +11,15 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from thingstead.model.errors import InvalidInput
 
-Line: TypeAlias = str | Callable[[], str]  # the text, or what makes it later, in the thread
-
 QUEUE_LINES: Final = 20_000
 BATCH_LINES: Final = 500  # lines of one write
-INTERVAL: Final = 0.5  # s between two looks at the queues
+INTERVAL: Final = 0.1  # s between two looks at the queues
 KEPT: Final = 5  # older files kept beside the one being written
 APP_BYTES: Final = 10 * 1024 * 1024
 ACCESS_BYTES: Final = 50 * 1024 * 1024
@@ -47,10 +44,10 @@ class LogFile:
 
     def __init__(self, file: Path, max_bytes: int) -> None:
         self._handler = _Rotating(file, max_bytes)
-        self._lines: deque[Line] = deque()
+        self._lines: deque[str] = deque()
         self._dropped = 0
 
-    def put(self, line: Line) -> None:
+    def put(self, line: str) -> None:
         """Give a line, without its end."""
         if len(self._lines) < QUEUE_LINES:
             self._lines.append(line)
@@ -62,8 +59,7 @@ class LogFile:
         while self._lines:
             batch: list[str] = []
             while self._lines and len(batch) < BATCH_LINES:
-                line = self._lines.popleft()
-                batch.append(line if isinstance(line, str) else line())
+                batch.append(self._lines.popleft())
             self._write("\n".join(batch))
         if self._dropped:
             dropped, self._dropped = self._dropped, 0

@@ -112,7 +112,7 @@ def configure(files: LogFiles | None = None, file_level: str = "INFO") -> None:
         handlers.append(_FileHandler(files.app.put))
         handlers[-1].setLevel(level)
         metrics.handlers = [_FileHandler(files.metrics.put)]
-    for handler in handlers:
+    for handler in (*handlers, *metrics.handlers):
         handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=min(level, logging.WARNING), force=True)
     logging.getLogger(AUDIT).setLevel(logging.INFO)

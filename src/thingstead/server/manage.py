@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from thingstead import __version__
 from thingstead.core.backend import Backend
 from thingstead.core.tenants import Keys, identifier_of
 from thingstead.model import ids, signatures
@@ -185,7 +186,7 @@ class Server:
                 """None: do not follow."""
 
         url = self._origin + self._base + path + ("?" + query if query else "")
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": f"thingstead/{__version__}"}
         if keys is not None:
             headers |= self._signed(method, path, query, keys)
         elif bearer:

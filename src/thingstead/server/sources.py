@@ -73,8 +73,8 @@ def files(directory: Path | None, naming: Mapping[str, str]) -> Iterator[Triple]
         if conf is not None:
             yield from _read(str(conf), _bytes(conf, CONF), conf.parent)
     elif named == "config.url":
-        url = naming[named]
-        yield from _read(url, _fetched(url), None)
+        shown, data = _fetched(naming[named])
+        yield from _read(shown, data, None)
     else:
         path = Path(naming[named])
         file = path if named == "config.file" else _first(folders, naming[named])
@@ -118,7 +118,8 @@ def _bytes(file: Path, field: str) -> bytes:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}", field=field) from None
 
 
-def _fetched(url: str) -> bytes:
+def _fetched(url: str) -> tuple[str, bytes]:
+    """The file, and its URL without what may be secret in it."""
     from urllib.parse import urlsplit
     from urllib.request import urlopen
 
@@ -127,7 +128,7 @@ def _fetched(url: str) -> bytes:
         raise InvalidInput(f"config.url: {shown} is no http, https or file URL", field="config.url")
     try:
         with urlopen(url, timeout=URL_SECONDS) as answer:  # noqa: S310  the scheme is checked above
-            return _bounded(answer.read(MAX_FILE + 1), shown)
+            return shown, _bounded(answer.read(MAX_FILE + 1), shown)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"config.url: {shown} cannot be read: {error}", field="config.url") from None
 
