@@ -13,6 +13,7 @@ import pytest
 from support.commands import Commands
 from support.environment import ManualClock
 from support.server import Server
+from thingstead.model.keys import keys
 from thingstead.server import doctor
 from thingstead.server.doctor import Finding, Place, examine
 from thingstead.server.running import Addresses
@@ -47,6 +48,15 @@ def test_config_shows_values_sources_and_no_secret(commands: Commands, tmp_path:
     assert shown["settings"]["para.mail.password"]["value"] == "***"
     assert shown["settings"]["para.max_page_limit"]["source"] == "default"
     assert shown["warnings"] == []
+
+
+def test_settings_lists_every_key(commands: Commands) -> None:
+    listed = json.loads(commands.run("settings", "--json")[0])
+    assert [entry["name"] for entry in listed] == list(keys())
+    lines = commands.run("settings")[0].splitlines()
+    assert len(lines) == len(listed)
+    assert "para.port = 8080  # main HTTP port; --port wins" in lines
+    assert "para.es.shards = 2  # shards (no effect here)" in lines
 
 
 def test_config_check(commands: Commands) -> None:

@@ -127,10 +127,19 @@ def doctor(
     sys.exit(1 if failed else 0)
 
 
-def settings() -> None:
-    """List every setting: key, default, meaning."""
+def settings(*, json: Flag = False) -> None:
+    """List every setting: key, default, meaning.
+
+    Parameters
+    ----------
+    json
+        Print JSON.
+    """
     from thingstead.model.keys import keys
 
+    if json:
+        print(as_json([*keys().values()]))
+        return
     for key in keys().values():
         without = "" if key.field else " (no effect here)"
         print(f"{key.name} = {as_json(key.default)}  # {key.about}{without}")

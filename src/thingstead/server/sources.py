@@ -174,7 +174,7 @@ def _hocon(name: str, text: str, folder: Path | None) -> object:
         except ParseBaseException as error:
             raise InvalidInput(f"{name}, line {error.lineno}: it is neither HOCON nor JSON", field=name) from None
         except (ConfigException, ValueError, OSError, RecursionError) as error:
-            raise InvalidInput(f"{name}: {error}", field=name) from None
+            raise InvalidInput(f"{name}: {' '.join(str(error).split())}", field=name) from None
 
 
 def _flat(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
