@@ -221,15 +221,12 @@ def _miscellaneous() -> Iterator[tuple[str, Row]]:
     yield "fail_on_write_errors", (True, "a storage error fails the request; here always")
     yield "import_batch_size", (100, "objects per write of an import")
     yield "gzip_enabled", (False, "compress responses")
-    yield "vote_expires_after", (2_592_000, "when a vote may be cast again, s")
-    yield "vote_locked_after", (30, "until when a vote may be changed, s")
     yield "plugin_folder", ("lib/", "folder of plugins")
     yield "prepend_shared_appids_with_space", (False, "internal")
     yield "markdown_soft_break", ("<br>", "what a line end becomes in Markdown")
     yield "markdown_allowed_follow_domains", ("", "comma list of domains whose links get no nofollow")
     yield "default_separator", (":", "separator in ids; here always this one")
     yield "default_encoding", ("UTF-8", "charset; here always this one")
-    yield "validate_batch_updates", (True, "batch updates validate and drop what is invalid")
 
 
 def _products() -> Iterator[tuple[str, Row]]:
