@@ -4,6 +4,7 @@ import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
+from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.links import Links
@@ -39,3 +40,4 @@ class Backend(msgspec.Struct, frozen=True):
     measures: Measures
     links: Links
     votes: Votes
+    health: Health

@@ -225,16 +225,27 @@ def _merge_custom(obj: Object, spec: types.TypeSpec, body: Mapping[str, Json], *
     properties = body.get("properties")
     if is_object(properties):
         custom = dict[str, Json](
-            (k, v) for k, v in properties.items() if v is not None and k not in NOT_CUSTOM and k not in spec.fields
+            (k, _without_nulls(v))
+            for k, v in properties.items()
+            if v is not None and k not in NOT_CUSTOM and k not in spec.fields
         )
     for name, value in body.items():
         if name in NOT_CUSTOM or name in spec.fields or (name == "properties" and is_object(value)):
             continue
         if value is not None:
-            custom[name] = value
+            custom[name] = _without_nulls(value)
         elif keep_null:
             custom.pop(name, None)
     obj.custom = custom
+
+
+def _without_nulls(value: Json) -> Json:
+    """An absent value is an absent key, at any depth (objects.md 1.1); in a list a null keeps its place."""
+    if is_object(value):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    if is_array(value):
+        return [_without_nulls(member) for member in value]
+    return value
 
 
 def select(wire: JsonObject, names: frozenset[str]) -> JsonObject:

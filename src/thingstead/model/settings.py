@@ -59,6 +59,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     debug_request_signatures: Annotated[
         bool, _key("para.debug_request_signatures", "log what was signed when a signature does not match")
     ] = False
+    cors_enabled: Annotated[bool, _key("para.cors_enabled", "browsers of other sites may call /v1 and /jwt_auth")] = (
+        True
+    )
+    gzip_enabled: Annotated[bool, _key("para.gzip_enabled", "compress answers of the HTTP listeners")] = False
+    health_check_enabled: Annotated[bool, _key("para.health_check_enabled", "check the health of the parts")] = True
+    health_check_interval: Annotated[
+        int, _key("para.health.check_interval", "time between two health checks, s", 1)
+    ] = 60
+    markdown_soft_break: Annotated[
+        str, _key("para.markdown_soft_break", "HTML of a line end in a paragraph of Markdown")
+    ] = "<br>"
+    markdown_allowed_follow_domains: Annotated[
+        str, _key("para.markdown_allowed_follow_domains", "comma list of hosts; links to them have no nofollow")
+    ] = ""
+    http_certificate: Annotated[
+        str, _key("http.certificate", "file: PEM certificate chain; the main port is then HTTPS")
+    ] = ""
+    http_key: Annotated[str, _key("http.key", "file: PEM private key of http.certificate")] = ""
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""
     hypermedia_write: Annotated[Access, _key("hypermedia.write", "who may write through hypermedia")] = "auth"
     agent_access: Annotated[Access, _key("agent.access", "who may call /iot")] = ""

@@ -9,6 +9,7 @@ from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.backend import Backend
 from thingstead.core.follow import Catalogue
+from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
@@ -28,7 +29,9 @@ from thingstead.engines.inprocess.hub import InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
 from thingstead.engines.tantivy.index import TantivyIndex
-from thingstead.model.ids import app_identifier
+from thingstead.model.ids import APP_PREFIX, app_identifier
+from thingstead.model.query import ast
+from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.index import Index
@@ -142,5 +145,23 @@ async def _wire(
         measures=Measures(agents, ingest, tenants, clock),
         links=Links(objects, search),
         votes=Votes(objects, clock),
+        health=_health(store, search, tenants.root, clock, settings),
     )
-    return Built(backend, local, app, await tenants.ensure_root())
+    root_keys = await tenants.ensure_root()
+    await backend.health.check()
+    return Built(backend, local, app, root_keys)
+
+
+def _health(store: Store, search: Search, root: str, clock: Clock, settings: Settings) -> Health:
+    """Store and search are well while the root app can be read from them."""
+
+    id = APP_PREFIX + root
+    find = Find(ast.Equals("id", (id,)), "app", Pager(limit=0), count=True)
+
+    async def stored() -> bool:
+        return await store.objects.get(root, id) is not None
+
+    async def found() -> bool:
+        return (await search.find(root, find)).total > 0
+
+    return Health({"store": stored, "search": found}, clock, enabled=settings.health_check_enabled)

@@ -10,7 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from thingstead.core.backend import Backend
+from thingstead.core.health import Health
 from thingstead.model.errors import ThingsteadError
+from thingstead.model.values import JsonObject, dump
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, send_answer
 from thingstead.transports.mqtt.contract import Stats
 
@@ -30,6 +32,19 @@ class _Mqtt(Collector):
             yield CounterMetricFamily(
                 f"thingstead_mqtt_{name}", f"MQTT messages or clients {name}", getattr(stats, name)
             )
+
+
+def _health(health: Health) -> tuple[int, bytes]:
+    """What the last check found, part by part; 503 for load balancers if one does not do its work."""
+    parts: JsonObject = {name: _word(good) for name, good in health.parts.items()}
+    body: JsonObject = {"message": _word(health.healthy), "parts": parts}
+    if health.checked:
+        body["checked"] = health.checked // 1000
+    return 200 if health.healthy else 503, dump(body)
+
+
+def _word(good: bool) -> str:
+    return "healthy" if good else "unhealthy"
 
 
 def ops(backend: Backend, stats: Callable[[], Stats]) -> AsgiApp:
@@ -55,7 +70,7 @@ def ops(backend: Backend, stats: Callable[[], Stats]) -> AsgiApp:
             return
         path: str = scope["path"].rstrip("/")
         if path == "/health":
-            await send_answer(send, 200, b'{"message":"healthy"}')
+            await send_answer(send, *_health(backend.health))
         elif path == "/metrics" and await allowed(scope):
             await send_answer(send, 200, generate_latest(registry), content_type=b"text/plain; version=0.0.4")
         elif path == "/metrics":

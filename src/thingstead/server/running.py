@@ -20,7 +20,8 @@ from thingstead.server.main_port import below, main_port
 from thingstead.server.ops import ops
 from thingstead.server.sessions import StoredSessions
 from thingstead.transports.http import AsgiApp, TrustedProxies
-from thingstead.transports.http.serving import HttpListener, is_loopback
+from thingstead.transports.http.gzip import gzipped
+from thingstead.transports.http.serving import HttpListener, is_loopback, server_context
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Limits
 from thingstead.transports.mqtt.listeners import serve_tcp
@@ -72,7 +73,11 @@ class Running:
         self._broker = broker
         self._streams = streams
         self._listeners = listeners
-        self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="renew certificate")
+        loop = asyncio.get_running_loop()
+        self._beside = [
+            loop.create_task(self._renew(), name="renew certificate"),
+            loop.create_task(self._watch(), name="check health"),
+        ]
         self.ready: Ready | None = None
 
     @property
@@ -85,9 +90,16 @@ class Running:
             await asyncio.sleep(RENEW_SECONDS)
             await self.built.local.renew()
 
+    async def _watch(self) -> None:
+        backend = self.built.backend
+        while backend.settings.health_check_enabled:
+            await asyncio.sleep(backend.settings.health_check_interval)
+            await backend.health.check()
+
     async def close(self) -> None:
         """Stop taking work, finish what was taken, make it durable, release everything."""
-        self._renewing.cancel()
+        for task in self._beside:
+            task.cancel()
         await self._broker.close()
         await self._streams.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
@@ -108,9 +120,10 @@ async def start(
     """Open the data directory's engines and bind every listener; returns once all of them answer.
 
     `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). `store` stands in for
-    the embedded one; `files` gets the access log, if that is on. Raises Unavailable, StoreFailed, NotSupported, or
-    OSError if an address cannot be bound.
+    the embedded one; `files` gets the access log, if that is on. Raises Unavailable, StoreFailed, NotSupported,
+    InvalidInput for a certificate that cannot be used, or OSError if an address cannot be bound.
     """
+    secure = server_context(settings.http_certificate, settings.http_key)
     built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store)
     backend = built.backend
     if built.root_keys is not None:
@@ -158,17 +171,18 @@ async def start(
         answered = recorder(files.access, backend.clock, TrustedProxies(settings.trusted_proxies))
     listeners: list[HttpListener] = []
     try:
-        for app, port in (
-            (below(settings.root_path, main_port(doors, streams)), addresses.port),
-            (agent.north(backend), addresses.agent_port),
-            (agent.south(backend), addresses.south_port),
-            (context.app(backend), addresses.context_port),
+        for app, port, tls in (
+            (below(settings.root_path, main_port(doors, streams)), addresses.port, secure),
+            (agent.north(backend), addresses.agent_port, None),
+            (agent.south(backend), addresses.south_port, None),
+            (context.app(backend), addresses.context_port, None),
         ):
-            listeners.append(HttpListener(app, addresses.host, port, answered))
+            answering = gzipped(app) if settings.gzip_enabled else app
+            listeners.append(HttpListener(answering, addresses.host, port, tls=tls, answered=answered))
         main, north, south, ngsi = listeners
         told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
-        tls = built.local.ssl_context([told_host])
-        mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, tls)
+        mqtt_tls = built.local.ssl_context([told_host])
+        mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, mqtt_tls)
         mqtt_port = await serve_tcp(broker, addresses.mqtt_plain_host, addresses.mqtt_plain_port)
         built.local.set_endpoint(
             told_host, mqtts_port, main.url.replace("http", "ws", 1) + settings.root_path + "/mqtt"
@@ -183,7 +197,7 @@ async def start(
         await built.close()
         raise
     running = Running(built, data, broker, streams, listeners)
-    host = main.url.removeprefix("http://").rpartition(":")[0]
+    host = main.url.partition("://")[2].rpartition(":")[0]
     running.ready = Ready(
         pid=pid,
         http=main.url,

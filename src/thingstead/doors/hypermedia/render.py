@@ -11,6 +11,11 @@ import msgspec
 from thingstead.model.hypermedia.negotiation import HTML
 from thingstead.model.values import Json, JsonObject, is_array, is_object, parse
 
+PAGE_FIELDS: Final = (
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
+
 _encoder: Final = msgspec.json.Encoder()
 
 

@@ -170,8 +170,8 @@ class Requests:
         fields = [*answer.headers, ("vary", "Accept")]
         if method == "POST" and _minimal(headers):
             return answer.status, b"", [*fields, ("preference-applied", "return=minimal")]
-        content_type = kind if kind != negotiation.HTML else "text/html; charset=utf-8"
-        return answer.status, render.body(answer.document, kind), [*fields, ("content-type", content_type)]
+        typed = render.PAGE_FIELDS if kind == negotiation.HTML else (("content-type", kind),)
+        return answer.status, render.body(answer.document, kind), [*fields, *typed]
 
     async def _admit(
         self,
@@ -252,7 +252,7 @@ def _relation(where: Target, method: str, accept: str | None) -> tuple[int, byte
     if kind is None:
         return _refused(not_acceptable(accept))
     if kind == negotiation.HTML:
-        return 200, render.body(document, kind), [("vary", "Accept"), ("content-type", "text/html; charset=utf-8")]
+        return 200, render.body(document, kind), [("vary", "Accept"), *render.PAGE_FIELDS]
     return 200, render.encode(document), [("vary", "Accept"), ("content-type", negotiation.JSON)]
 
 

@@ -1,21 +1,28 @@
-"""App-level resources: banner, health, set-up, keys, me, types, utilities (objects.md 9, 12; identity.md 3.3, 6.4)."""
+"""App-level resources: banner, health, options, set-up, keys, me, types (objects.md 9; identity.md 3.3, 6.4)."""
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from thingstead.core.backend import Backend
 from thingstead.core.tenants import Keys, identifier_of
 from thingstead.doors.objects import render
 from thingstead.doors.objects.errors import plain
-from thingstead.doors.objects.read import Call, selected
+from thingstead.doors.objects.read import Call, grouped, parse_query, selected
 from thingstead.doors.objects.render import NO_STORE, Answer
-from thingstead.model import types
-from thingstead.model.errors import Conflict, Forbidden, InvalidInput, StoreFailed, Unauthenticated
+from thingstead.model import options, types
+from thingstead.model.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.values import Json, JsonObject, dump, parse_object
 
 PARA_LEVEL: Final = "1.54.0"  # what clients may expect; it must begin with 1
 _INFO: Final = "Save the secret key! It is showed only once!"
+
+_OPTION_TYPES: Final[Mapping[options.Format, bytes]] = {
+    "json": render.JSON,
+    "markdown": b"text/markdown;charset=UTF-8",
+    "hocon": render.TEXT,
+}
 
 audit = logging.getLogger("thingstead.audit")
 
@@ -24,14 +31,12 @@ class Apps:
     """The handlers of app-level resources."""
 
     def __init__(self, backend: Backend) -> None:
-        self._store = backend.store
+        self._health = backend.health
         self._settings = backend.settings
         self._tenants = backend.tenants
         self._identity = backend.identity
         self._objects = backend.objects
         self._search = backend.search
-        self._clock = backend.clock
-        self._ids = backend.ids
 
     # --- public
 
@@ -42,13 +47,18 @@ class Apps:
             body["version"] = PARA_LEVEL
         return render.json(body)
 
-    async def health(self) -> Answer:
-        """GET _health: the root app can be read."""
-        try:
-            root = await self._store.objects.get(self._tenants.root, f"app:{self._tenants.root}")
-        except StoreFailed:
-            root = None
-        return plain(500, "unhealthy") if root is None else render.json({"message": "healthy"})
+    def health(self) -> Answer:
+        """GET _health: what the last check found."""
+        return render.json({"message": "healthy"}) if self._health.healthy else plain(500, "unhealthy")
+
+    def options(self, raw_query: str) -> Answer:
+        """GET _config/options: the table of settings, never their values. Raises InvalidInput."""
+        params = grouped(parse_query(raw_query))
+        format = _first(params, "format") or "json"
+        if format not in _OPTION_TYPES:
+            raise InvalidInput("format is json, markdown or hocon", field="format")
+        by_category = (_first(params, "groupby") or "category") == "category"
+        return Answer(200, options.shown(options.options(), format, grouped=by_category), _OPTION_TYPES[format])
 
     async def setup(self, *, loopback: bool) -> Answer:
         """GET _setup: root's keys once, where doors.md 33 allows it."""
@@ -118,15 +128,6 @@ class Apps:
             find = Find(type=singular, pager=Pager(limit=0), count=True)
             counts[singular] = (await self._search.find(call.app.identifier, find)).total
         return Answer(200, dump(counts))
-
-    async def utils(self, call: Call) -> Answer:
-        """GET utils/{method}, GET utils?method=."""
-        method = call.segments[1] if len(call.segments) > 1 else _first(call.params(), "method") or ""
-        if method == "newid":
-            return render.text(str(self._ids.next()))
-        if method == "timestamp":
-            return render.text(str(self._clock.now() // 1000))
-        raise InvalidInput(f"Unknown method: {method or 'empty'}", field="method")
 
 
 def bearer_token(call: Call) -> str:

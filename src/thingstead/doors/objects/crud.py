@@ -5,7 +5,7 @@ import logging
 from thingstead.core.backend import Backend
 from thingstead.core.objects import Draft
 from thingstead.doors.objects import render
-from thingstead.doors.objects.read import Call, check_id, object_body, selected
+from thingstead.doors.objects.read import Call, check_id, check_type, object_body, selected
 from thingstead.doors.objects.render import Answer
 from thingstead.model import ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
@@ -140,6 +140,6 @@ class Crud:
 
 
 def type_of_item(body: JsonObject) -> str:
-    """The type of an item of a batch (objects.md 2.4)."""
+    """The type of an item of a batch (objects.md 2.4). Raises InvalidInput."""
     given = body.get("type")
-    return types.clean(given if isinstance(given, str) else "")
+    return check_type(types.clean(given if isinstance(given, str) else ""))

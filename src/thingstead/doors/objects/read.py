@@ -115,6 +115,13 @@ def check_id(value: Json, field: str = "id") -> None:
         raise InvalidInput(f"'{field}' is a dot segment, or holds NUL or a backslash", field=field)
 
 
+def check_type(name: str) -> str:
+    """Refuse types that no path could address; returns the others. Raises InvalidInput."""
+    if len(name) > MAX_ID or name in (".", "..") or _FORBIDDEN.search(name):
+        raise InvalidInput("'type' is too long, a dot segment, or holds NUL or a backslash", field="type")
+    return name
+
+
 def json_body(body: bytes) -> Json:
     """The JSON of a request body, whatever its content type. Raises MissingBody, MalformedBody, TooLarge."""
     if not body or body.isspace():

@@ -21,7 +21,6 @@ JSON: Final = b"application/json"
 TEXT: Final = b"text/plain;charset=UTF-8"
 NO_STORE: Final[tuple[Header, ...]] = ((b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"))
 
-_NOSNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
 _ORIGIN: Final[tuple[Header, ...]] = (
     (b"access-control-allow-origin", b"*"),
     (
@@ -46,7 +45,7 @@ class Answer(msgspec.Struct):
 
     def fields(self, *, cors: bool) -> list[Header]:
         """The header fields; `cors`: the request had an Origin (identity.md 12)."""
-        fields = [(b"content-length", b"%d" % len(self.body)), _NOSNIFF, *self.headers]
+        fields = [(b"content-length", b"%d" % len(self.body)), *self.headers]
         if self.body:
             fields.append((b"content-type", self.content_type))
         if cors:

@@ -22,6 +22,7 @@ from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, r
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.search import Searches
 from thingstead.doors.objects.settings import AppSettings
+from thingstead.doors.objects.utilities import Utilities
 from thingstead.model import types
 from thingstead.model.errors import (
     Forbidden,
@@ -46,11 +47,13 @@ class ObjectsDoor:
     def __init__(self, backend: Backend, resources: Resources) -> None:
         self._identity = backend.identity
         self._tenants = backend.tenants
+        self._cors = backend.settings.cors_enabled
         self._limit = backend.settings.max_entity_size
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._apps = apps = Apps(backend)
         crud, batches, searches, linking = Crud(backend), Batches(backend), Searches(backend), Linking(backend)
         constraints, app_settings = Constraints(backend), AppSettings(backend)
+        utilities = Utilities(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
@@ -75,8 +78,8 @@ class ObjectsDoor:
             },
             ("search", 1): {"GET": searches.anywhere},
             ("search", 2): {"GET": searches.anywhere},
-            ("utils", 1): {"GET": apps.utils},
-            ("utils", 2): {"GET": apps.utils},
+            ("utils", 1): {"GET": utilities.answer},
+            ("utils", 2): {"GET": utilities.answer},
         }
         self._type: Final[Methods] = {"GET": searches.of_type, "POST": crud.create}
         self._object: Final[Methods] = {
@@ -105,7 +108,7 @@ class ObjectsDoor:
             return
         sent: list[tuple[bytes, bytes]] = scope["headers"]  # of equal names the first counts
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(sent)}
-        cors = "origin" in headers
+        cors = self._cors and "origin" in headers
         try:
             if cors and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 answer, cors = render.preflight(headers.get("access-control-request-headers", "")), False
@@ -143,7 +146,9 @@ class ObjectsDoor:
         if not parts and not path.endswith("/"):
             return self._public(method, self._apps.banner())
         if parts == ("_health",):
-            return self._public(method, await self._apps.health())
+            return self._public(method, self._apps.health())
+        if parts == ("_config", "options"):
+            return self._public(method, self._apps.options(query))
         if parts == ("_setup",):
             if method != "GET":  # nor HEAD, which would use up the one showing unseen
                 raise _not_allowed({"GET"})

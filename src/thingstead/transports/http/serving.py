@@ -8,18 +8,22 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from typing import Any, TypeAlias
 
 import uvicorn
 
+from thingstead.model.errors import InvalidInput
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
-from thingstead.transports.http.corked import CorkedProtocol
+from thingstead.transports.http.protocol import BoundedProtocol
 
 Answered: TypeAlias = Callable[[Scope, int, int], None]  # a request, the status of its answer, the bytes of its body
 
 DRAIN_SECONDS = 5
 BACKLOG = 2048
+NOSNIFF = ("x-content-type-options", "nosniff")  # of every answer, as is what follows (identity.md 17)
+HSTS = ("strict-transport-security", "max-age=31536000")
 
 
 def is_loopback(host: str) -> bool:
@@ -32,6 +36,35 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def server_context(certificate: str, key: str) -> ssl.SSLContext | None:
+    """TLS 1.2 and later with the PEM files of `http.certificate` and `http.key`; None if neither is given.
+
+    Raises InvalidInput, which names the setting, if one of them cannot be used.
+    """
+    if not certificate and not key:
+        return None
+    for name, file in (("http.certificate", certificate), ("http.key", key)):
+        if not file:
+            raise InvalidInput(f"{name}: the certificate and its key go together", field=name)
+        try:
+            with open(file, "rb"):
+                pass
+        except OSError as error:
+            raise InvalidInput(f"{name}: {file} cannot be read: {error.strerror}", field=name) from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError):
+        message = f"http.certificate: {certificate} and {key} are no PEM certificate and its key without a password"
+        raise InvalidInput(message, field="http.certificate") from None
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError  # instead of asking for one at the terminal
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -42,9 +75,20 @@ class _Server(uvicorn.Server):
 class HttpListener:
     """One bound address and the ASGI app behind it."""
 
-    def __init__(self, app: AsgiApp, host: str, port: int, answered: Answered | None = None) -> None:
-        """Bind; `answered` is told of each answer. Raises OSError, which names the address, if it cannot be had."""
+    def __init__(
+        self,
+        app: AsgiApp,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        answered: Answered | None = None,
+    ) -> None:
+        """Bind; with `tls` it speaks HTTPS; `answered` is told of each answer. Raises OSError, which names the address,
+        if it cannot be had.
+        """
         self._host = host
+        self._scheme = "http" if tls is None else "https"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -62,7 +106,7 @@ class HttpListener:
 
         config = uvicorn.Config(
             told,  # pyright: ignore[reportArgumentType]
-            http=CorkedProtocol,
+            http=BoundedProtocol,
             ws="websockets-sansio",
             loop="none",
             lifespan="off",
@@ -72,6 +116,8 @@ class HttpListener:
             proxy_headers=False,  # doors look at trusted proxies themselves
             backlog=BACKLOG,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            headers=[NOSNIFF] if tls is None else [NOSNIFF, HSTS],
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
@@ -80,7 +126,7 @@ class HttpListener:
     def url(self) -> str:
         """Where this machine reaches it."""
         host = "127.0.0.1" if self._host in ("", "0.0.0.0") else "::1" if self._host == "::" else self._host  # noqa: S104
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"{self._scheme}://[{host}]:{self.port}" if ":" in host else f"{self._scheme}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Answer requests; returns when connections are accepted."""
