@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,11 @@ def test_the_rest_is_that_of_the_model() -> None:
     assert utils.exact_time(56_700_000) == "15 h 45 m"
     assert utils.abbreviate_number(10_000) == "10K"
     assert utils.host_of("https://a.org/x") == "a.org"
+
+
+def test_the_reference_names_every_function_and_method() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "utilities.md").read_text()
+    for name in utils.__all__:
+        assert f"`{name}(" in page, name
+    for method in ("newid", "timestamp", "formatdate", "formatmessage", "nospaces", "nosymbols", "md2html", "timeago"):
+        assert f"| `{method}` |" in page, method
