@@ -1,5 +1,6 @@
 """`utils` answers bare text as objects.md 12 says, to the byte where clients look (A19), whatever it is asked."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -132,8 +133,6 @@ def test_what_is_refused(app: Client, path: str, message: str) -> None:
 
 def test_a_hostile_document_holds_up_nobody(door: Listening, app: Client) -> None:
     """While the worst Markdown that fits a request is rendered, others are answered as ever."""
-    import threading
-
     done = threading.Event()
     slow: list[int] = []
 
@@ -146,20 +145,22 @@ def test_a_hostile_document_holds_up_nobody(door: Listening, app: Client) -> Non
     thread = threading.Thread(target=render)
     thread.start()
     waits: list[float] = []
+    begun = time.monotonic()
     while not done.is_set():
         began = time.monotonic()
         assert other.send("GET", "/v1/utils/newid").status_code == 200
         waits.append(time.monotonic() - began)
     thread.join()
     assert slow == [200]
-    assert sorted(waits)[len(waits) // 2] < 0.1
+    assert len(waits) > 3
+    assert sorted(waits)[len(waits) // 2] < (time.monotonic() - begun) / 3
 
 
 METHODS = ("newid", "timestamp", "formatdate", "formatmessage", "nospaces", "nosymbols", "md2html", "timeago", "x")
 NAMES = ("string", "replacement", "message", "fields", "format", "locale", "md", "delta", "method")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(METHODS), st.lists(st.tuples(st.sampled_from(NAMES), st.text(max_size=20)), max_size=4))
 def test_whatever_is_asked_is_text_or_a_400(app: Client, method: str, query: list[tuple[str, str]]) -> None:
     answer = app.send("GET", f"/v1/utils/{method}?{urlencode(query, errors='replace')}")
