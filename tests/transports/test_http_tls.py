@@ -76,10 +76,12 @@ def test_the_main_port_is_https(tmp_path: Path) -> None:
         kept.close()
 
 
-def test_without_a_certificate_it_is_plain(server: Server) -> None:
+def test_by_default_it_is_plain_and_not_compressed(server: Server) -> None:
     health = requests.get(server.http + "/v1/_health", timeout=10)
     assert "Strict-Transport-Security" not in health.headers
     assert health.headers["X-Content-Type-Options"] == "nosniff"
+    options = requests.get(server.http + "/v1/_config/options", headers={"Accept-Encoding": "gzip"}, timeout=10)
+    assert "Content-Encoding" not in options.headers
     assert Client(server.http, server.root).send("GET", "/v1/_me").status_code == 200
 
 

@@ -1,5 +1,4 @@
-"""The HTTP/1.1 protocol of our listeners: uvicorn's, corked, with a bound on the head of a request (identity.md
-13).
+"""The HTTP/1.1 protocol of our listeners: uvicorn's, corked, with bounded heads (identity.md 13).
 
 Promises: what comes before a body is at most 64 KiB and is never held longer than that; what is no HTTP is answered 400
 in JSON, like every other error.
