@@ -125,7 +125,7 @@ def test_the_options_are_the_settings(door: Listening) -> None:
     grouped = answer.json()
     assert grouped == get(door, "/v1/_config/options?format=json&groupby=category").json()
     flat = {key: option for group in grouped.values() for key, option in group.items()}
-    assert set(flat) == {key.name for key in keys()}
+    assert set(flat) == {key.name for key in keys().values() if key.field}
     assert set(flat["para.max_pages"]) == {"description", "defaultValue", "type", "tags"}
     assert flat["para.max_pages"]["defaultValue"] == "1000"
     assert flat["para.max_pages"]["type"] == "Integer"
@@ -140,7 +140,7 @@ def test_options_for_people_and_for_a_configuration_file(door: Listening) -> Non
     assert markdown.headers["Content-Type"].startswith("text/markdown")
     hocon = get(door, "/v1/_config/options?format=hocon")
     assert hocon.headers["Content-Type"].startswith("text/plain")
-    for key in keys():
+    for key in (key for key in keys().values() if key.field):
         assert f"| `{key.name}` |" in markdown.text
         assert f"\n# {key.name} = {json.dumps(key.default)}\n" in hocon.text
     assert all(line.startswith("#") or not line for line in hocon.text.splitlines())

@@ -40,8 +40,6 @@ def _core() -> Iterator[tuple[str, Row]]:
     yield "reindex_batch_size", (100, "documents per batch of a re-index")
     yield "sync_index_with_db", (True, "drop index entries missing from the database; here always")
     yield "read_from_index", (False, "answer searches from the index")
-    yield "health.check_interval", (60, "seconds between health checks")
-    yield "health_check_enabled", (True, "health checks")
     yield "instance_id", ("", "name in metric prefixes; empty: the worker id")
 
 
@@ -67,7 +65,6 @@ def _social() -> Iterator[tuple[str, Row]]:
 
 
 def _security() -> Iterator[tuple[str, Row]]:
-    yield "cors_enabled", (True, "CORS headers")
     yield "security.csrf_protection", (True, "CSRF checks")
     yield "security.csrf_cookie", ("para-csrf-token", "name of the CSRF cookie")
     yield "auth_cookie", ("para-auth", "name of the login cookie")
@@ -220,11 +217,8 @@ def _miscellaneous() -> Iterator[tuple[str, Row]]:
     yield "shared_table_name", ("0", "table of apps that share one")
     yield "fail_on_write_errors", (True, "a storage error fails the request; here always")
     yield "import_batch_size", (100, "objects per write of an import")
-    yield "gzip_enabled", (False, "compress responses")
     yield "plugin_folder", ("lib/", "folder of plugins")
     yield "prepend_shared_appids_with_space", (False, "internal")
-    yield "markdown_soft_break", ("<br>", "what a line end becomes in Markdown")
-    yield "markdown_allowed_follow_domains", ("", "comma list of domains whose links get no nofollow")
     yield "default_separator", (":", "separator in ids; here always this one")
     yield "default_encoding", ("UTF-8", "charset; here always this one")
 

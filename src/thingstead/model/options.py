@@ -1,26 +1,24 @@
-"""The table of settings as `_config/options` shows it, made from model/settings (objects.md 9). Pure.
+"""The table of settings as `_config/options` shows it, made from model/keys (objects.md 9). Pure.
 
-Shows keys, types, defaults and meanings; never what a setting is set to.
+Shows keys, types, defaults and meanings of what has an effect; never what a setting is set to.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import msgspec
-import msgspec.inspect
 
-from thingstead.model.settings import Settings
+from thingstead.model.keys import keys
 from thingstead.model.values import Json, JsonObject, dump
 
 Format = Literal["json", "markdown", "hocon"]
 
-_TYPES: Final[Mapping[object, str]] = {bool: "Boolean", int: "Integer", float: "Double"}
+_TYPES: Final[Mapping[str, str]] = {"S": "String", "B": "Boolean", "I": "Integer", "F": "Double"}
 _TAGS: Final[list[Json]] = ["requires restart"]  # settings are read at the start
-_REST: Final = "server"
 
 
 class Option(msgspec.Struct, frozen=True):
-    """One setting: its key, the category that its first word names, its type, default and meaning."""
+    """One setting: its key, category, type, default and meaning."""
 
     key: str
     category: str
@@ -30,20 +28,16 @@ class Option(msgspec.Struct, frozen=True):
 
 
 def options() -> Sequence[Option]:
-    """Every setting, in the order of the model."""
-    described = msgspec.inspect.type_info(Settings)
-    assert isinstance(described, msgspec.inspect.StructType)
-    found: list[Option] = []
-    for field in described.fields:
-        assert isinstance(field.type, msgspec.inspect.Metadata)
-        key = cast(Mapping[str, str], field.type.extra)["key"]
-        about = cast(Mapping[str, str], field.type.extra_json_schema)["description"]
-        default = cast("bool | int | str", field.default)
-        shown = str(default).lower() if isinstance(default, bool) else str(default)
-        category, dot, _ = key.partition(".")
-        kind = _TYPES.get(type(default), "String")
-        found.append(Option(key, category if dot else _REST, kind, shown, about))
-    return found
+    """Every setting that has an effect, in the order of the model."""
+    return [
+        Option(key.name, key.category, _TYPES.get(key.type, "String"), _text(key.default), key.about)
+        for key in keys().values()
+        if key.field
+    ]
+
+
+def _text(default: Json) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def shown(found: Sequence[Option], format: Format, *, grouped: bool) -> bytes:
