@@ -246,6 +246,10 @@ async def what_is_not_stored_is_only_a_line(bench: Bench) -> None:
     assert await bench.ids() == ["1"]
     [stale] = await bench.change(bench.put("1", body=b"c", stored=False, expect=0))
     assert outcome(stale) == "stale"
+    results = await bench.change(Remove(A, "2", line=True), Remove(A, "3"), Remove(A, "1", line=True))
+    assert [(one.rev, one.seq) for one in results if isinstance(one, Changed)] == [(0, 4), (0, 0), (2, 5)]
+    lines = await bench.store.journal.read(3, 10)
+    assert [(line.id, line.op, line.public) for line in lines] == [("2", "delete", None), ("1", "delete", None)]
 
 
 @check

@@ -9,12 +9,14 @@ from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.links import Links
 from thingstead.core.measures import Measures
+from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
 from thingstead.model.settings import Settings
+from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.hub import Hub
 from thingstead.ports.store import Store
@@ -28,6 +30,8 @@ class Backend(msgspec.Struct, frozen=True):
     ids: Ids
     entropy: Entropy
     store: Store
+    cache: Cache
+    metrics: Metrics
     objects: Objects
     things: Things
     ingest: Ingest

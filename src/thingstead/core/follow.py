@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from thingstead.core.shapes import document_of, object_of
+from thingstead.model import objects as model
 from thingstead.model.ids import APP_PREFIX
+from thingstead.ports.environment import Ids
 from thingstead.ports.index import Document
 from thingstead.ports.store import Store, StoredObject
 
@@ -13,7 +15,8 @@ _PAGE = 1000
 class Catalogue:
     """Reads of a store, in the index's form."""
 
-    def __init__(self, store: Store, root: str) -> None:
+    def __init__(self, store: Store, root: str, ids: Ids) -> None:
+        self._ids = ids
         self._store = store
         self._root = root  # the tenant that holds the app objects
 
@@ -24,6 +27,11 @@ class Catalogue:
     async def current(self, app: str, ids: Sequence[str]) -> Sequence[Document]:
         """The index's form of those that exist and are to be found."""
         return _documents(await self._store.objects.get_many(app, ids))
+
+    def unstored(self, app: str, public: bytes) -> Document | None:
+        """The index's form of an object that is not stored, which comes after all that are there."""
+        document = document_of(model.decode(app, public, docid=self._ids.next()), 0)
+        return document if isinstance(document, Document) else None
 
     async def everything(self) -> AsyncIterator[Sequence[Document]]:
         """All objects of all apps that are to be found, a page at a time."""

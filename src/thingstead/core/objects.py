@@ -29,7 +29,7 @@ from thingstead.model.errors import (
 from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
-from thingstead.model.values import JsonObject
+from thingstead.model.values import JsonObject, parse_object
 from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.hub import Hub
 from thingstead.ports.index import Document, Removal
@@ -77,6 +77,10 @@ class Feed(Protocol):
 
     async def room(self) -> None:
         """Returns once it can take more: writers wait here, before their commit, when it lags."""
+        ...
+
+    async def unstored(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Public bytes of those objects among `ids` that only it keeps (objects.md 4)."""
         ...
 
 
@@ -296,13 +300,13 @@ class Objects:
     async def delete(self, app: str, id: str, actor: Principal) -> bool:
         """Delete an object and what goes with it. True if it was there."""
         for _ in range(_ATTEMPTS):
-            row = await self._store.objects.get(app, id)
+            row = await self._store.objects.get(app, id) or await self._evicted(app, id)
             if row is None:
                 return False
             obj = object_of(row)
             kind = self._kinds.get(obj.type, self._plain)
             prepared = await kind.removing(obj)
-            changes = [Remove(app, id, expect=row.rev), *prepared.changes]
+            changes = [Remove(app, id, expect=row.rev, line=not obj.stored), *prepared.changes]
             subjects = await self._subjects(obj)
             committed = await self._store.commit(Batch(changes=changes, shadows=prepared.shadows, together=True))
             if not committed.refused:
@@ -316,6 +320,11 @@ class Objects:
         if prepared.after is not None:
             await prepared.after()
         return bool(removals)
+
+    async def _evicted(self, app: str, id: str) -> StoredObject | None:
+        """An object that is not stored nor cached any more: search still finds it, so it can still be deleted."""
+        public = (await self._feed.unstored(app, [id])).get(id)
+        return None if public is None else StoredObject(app, id, str(parse_object(public)["type"]), 0, 0, public, None)
 
     async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> None:
         """Delete several; unknown ids are ignored."""
@@ -412,6 +421,7 @@ class Objects:
             obj.updated = now_ms
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
+        await _check_stored(obj, kind, prepared)
         if broken := self._broken(obj, tenant.constraints):
             raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, expect), prepared, op)
@@ -445,6 +455,7 @@ class Objects:
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)
+        await _check_stored(obj, kind, prepared)
         if validate and (broken := self._broken(obj, tenant.constraints)):
             raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
@@ -589,3 +600,10 @@ async def _undo(works: Sequence[_Work]) -> None:
     for work in works:
         if work.prepared.undo is not None:
             await work.prepared.undo()
+
+
+async def _check_stored(obj: Object, kind: Kind, prepared: Prepared) -> None:
+    if not obj.stored and (kind.lasting or prepared.keys or prepared.changes or prepared.shadows):
+        if prepared.undo is not None:
+            await prepared.undo()
+        raise ConstraintViolation(f"'stored' cannot be false for a {obj.type}", field="stored")

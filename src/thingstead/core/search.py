@@ -3,15 +3,18 @@
 Promises: a search sees every write that was answered before it began (`written` comes first), items, order and totals
 included; a follower of the journal, so that a lost or old index is caught up at start. An answer is taken from one
 snapshot of the index and from the pending writes that this snapshot does not include, hence no write is seen twice or
-not at all. Does not decide who may see what: callers narrow with `only`.
+not at all. An object that is not stored is shown from its searchable form, which is all that is kept of it (objects.md
+4). Does not decide who may see what: callers narrow with `only`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from thingstead.core.metrics import SEARCH, Metrics
+from thingstead.model import objects as model
 from thingstead.model.errors import MalformedBody, Unavailable
 from thingstead.model.query import ast
 from thingstead.model.query.build import ById, Find, Nearby, Plan, Similar, similar_tiers
@@ -27,6 +30,8 @@ ReadMany: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Mapping[str, byte
 """(app, ids) -> id -> public bytes, of those that exist."""
 Current: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Sequence[Document]]]
 """(app, ids) -> the index's form of those that exist and are to be found; their `seq` does not matter."""
+Unstored: TypeAlias = Callable[[str, bytes], Document | None]
+"""(app, public bytes) -> the index's form of an object that only its journal line holds; None: not to be found."""
 Everything: TypeAlias = Callable[[], AsyncIterator[Sequence[Document]]]
 """All objects of all apps that are to be found, in batches."""
 Passed: TypeAlias = Callable[[int], Awaitable[None]]
@@ -36,6 +41,8 @@ Join: TypeAlias = Callable[[str, ast.Query], Awaitable[ast.Query]]
 """(app, query) -> the query with what the index does not hold answered from elsewhere."""
 
 _REPLAYED_AT_ONCE = 1_000
+_MANY = (SEARCH.index_all, SEARCH.unindex_all)
+_NOT_STORED = ast.Equals("stored", ("false",))
 _MOST_PARENTS = 10_000
 
 
@@ -131,7 +138,12 @@ class Search:
         join: Join | None = None,
         passed: Passed | None = None,
         policy: Policy | None = None,
+        unstored: Collection[str] = (),
+        metrics: Metrics | None = None,
     ) -> None:
+        """`unstored`: the apps that ever had an object that is not stored; may grow."""
+        self._unstored = unstored
+        self._metrics = metrics or Metrics.off()
         self._index = index
         self._read_many = read_many
         self._clock = clock
@@ -156,6 +168,12 @@ class Search:
         """Take over durable changes, in the order of the journal, before their writers are answered. Never refuses."""
         if not changes:
             return
+        start = self._metrics.now()
+        if self._unstored:  # no row was there, but the index may hold an unstored object of the same id
+            changes = [
+                replace(each, new=False) if isinstance(each, Document) and each.app in self._unstored else each
+                for each in changes
+            ]
         for change in changes:
             overlay = self._overlays.get(change.app)
             if overlay is None:
@@ -165,6 +183,9 @@ class Search:
         self._index.enqueue(changes)
         self._seen = max(self._seen, changes[-1].seq)
         self._schedule()
+        gone = isinstance(changes[0], Removal)
+        name = (SEARCH.unindex if gone else SEARCH.index) if len(changes) == 1 else _MANY[gone]
+        self._metrics.record(changes[0].app, name, start)
 
     async def room(self) -> None:
         """Await before making more work than a few objects: pushes back on writers that are faster than the index."""
@@ -186,9 +207,16 @@ class Search:
             self._order = deque(line for line in self._order if line[1] != app)
         await self._index.drop_app(app)
 
-    async def recover(self, journal: JournalReads, current: Current, everything: Everything) -> int:
+    async def recover(
+        self,
+        journal: JournalReads,
+        current: Current,
+        everything: Everything,
+        unstored: Unstored = lambda app, public: None,
+    ) -> int:
         """Catch up with the journal, before anything is written: replays its lines from the index's position, or
-        indexes `everything` if they are gone. Returns the number of lines replayed. Raises Unavailable.
+        indexes `everything` if they are gone; objects that are not stored are then gone as well. Returns the number of
+        lines replayed. Raises Unavailable.
         """
         position = await self._index.position()
         last = await journal.last()
@@ -200,13 +228,16 @@ class Search:
             await self.flush()
             return 0
         while lines := await journal.read(position, _REPLAYED_AT_ONCE):
-            newest = {(line.app, line.id): line.seq for line in lines}
+            newest = {(line.app, line.id): line for line in lines}
             changes: list[Change] = []
             for app in {line.app for line in lines}:
                 ids = [id for of, id in newest if of == app]
                 found = {document.id: document for document in await current(app, ids)}
                 for id in ids:
-                    seq, document = newest[app, id], found.get(id)
+                    line = newest[app, id]
+                    # Bytes in the newest line: an object without a row. In an older one they have had their day.
+                    document = found.get(id) if line.public is None else unstored(app, line.public)
+                    seq = line.seq
                     changes.append(Removal(app, id, seq) if document is None else replace(document, seq=seq, new=False))
             await self._replay(sorted(changes, key=lambda change: change.seq))
             position = lines[-1].seq
@@ -312,10 +343,44 @@ class Search:
 
     async def _read(self, app: str, hits: Hits, page: int) -> Page:
         ids = [hit.id for hit in hits.hits]
-        found: Mapping[str, bytes] = await self._read_many(app, ids) if ids else {}
+        found = await self._shown(app, ids)
         kept = [id for id in ids if id in found]
         last = str(hits.hits[-1].docid) if hits.hits else None
         return Page([found[id] for id in kept], kept, hits.total, page, last)
+
+    async def _shown(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Public bytes of those that exist, stored or not."""
+        if not ids:
+            return {}
+        found = await self._read_many(app, ids)
+        if self._unstored and app in self._unstored and len(found) < len(ids):
+            found = {**found, **await self.unstored(app, [id for id in ids if id not in found])}
+        return found
+
+    async def unstored(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Public bytes of those objects among `ids` that only the index keeps."""
+        if app not in self._unstored:
+            return {}
+        overlay = self._overlays.get(app)
+        fields: dict[str, JsonObject] = {}
+        below: list[str] = []
+        for id in ids:
+            entry = overlay.by_id.get(id) if overlay is not None else None
+            if entry is None:
+                below.append(id)
+            elif isinstance(entry.change, Document):
+                fields[id] = entry.change.fields
+        if below:
+            fields.update(await self._index.snapshot().kept(app, below))
+        return {
+            id: model.of_searchable(app, each).public() for id, each in fields.items() if each.get("stored") is False
+        }
+
+    async def all_unstored(self, app: str, limit: int) -> list[str]:
+        """Ids of objects that only the index keeps."""
+        if app not in self._unstored:
+            return []
+        return [hit.id for hit in (await self.hits(SearchRequest(app, _NOT_STORED, limit=limit))).hits]
 
     async def hits(self, request: SearchRequest) -> Hits:
         """Hits of the index and the pending writes together. `request.exclude` is for this method alone to set."""
@@ -353,8 +418,9 @@ class Search:
     async def _by_id(self, app: str, plan: ById, only: ast.Query) -> Page:
         if not plan.ids:
             return Page([], [], 0)
-        found = await self._read_many(app, plan.ids)
-        newest = sorted(found, key=lambda id: _timestamp(found[id]), reverse=True)
+        found = await self._shown(app, plan.ids)
+        shown = {id: fields for id in found if (fields := _fields(found[id])).get("indexed") is not False}
+        newest = sorted(shown, key=lambda id: _timestamp(shown[id]), reverse=True)
         if not isinstance(only, ast.All):
             hits = await self.hits(
                 SearchRequest(app, ast.every(ast.Equals("id", tuple(newest)), only), limit=len(newest))
@@ -366,7 +432,7 @@ class Search:
     async def _nearby(self, app: str, plan: Nearby, only: ast.Query) -> Page:
         by_docid = (SortBy(DOCID, False),)
         addresses = await self.hits(SearchRequest(app, plan.addresses, "address", by_docid, 0, _MOST_PARENTS))
-        found = await self._read_many(app, [hit.id for hit in addresses.hits])
+        found = await self._shown(app, [hit.id for hit in addresses.hits])
         parents = dict.fromkeys(
             parent for public in found.values() if isinstance(parent := _fields(public).get("parentid"), str)
         )
@@ -375,7 +441,7 @@ class Search:
 
     async def _similar(self, app: str, plan: Similar, only: ast.Query) -> Page:
         like = plan.like
-        if plan.like_id is not None and (found := await self._read_many(app, [plan.like_id])):
+        if plan.like_id is not None and (found := await self._shown(app, [plan.like_id])):
             like = _text(_fields(found[plan.like_id]), plan.fields)
         tiers = similar_tiers(plan.fields, like)
         pager = plan.find.pager
@@ -413,8 +479,8 @@ def _fields(public: bytes) -> JsonObject:
         return {}
 
 
-def _timestamp(public: bytes) -> float:
-    value = _fields(public).get("timestamp")
+def _timestamp(fields: JsonObject) -> float:
+    value = fields.get("timestamp")
     return value if isinstance(value, (int, float)) else 0
 
 

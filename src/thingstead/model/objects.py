@@ -151,6 +151,13 @@ def decode(app: str, public: bytes, private: bytes | None = None, *, docid: int 
     return obj
 
 
+def of_searchable(app: str, fields: Mapping[str, Json], *, docid: int = 0) -> Object:
+    """The object whose `searchable` form that is; what is never indexed is lost."""
+    properties = fields.get("properties")
+    wire = {name: value for name, value in fields.items() if name != "properties"}
+    return decode(app, dump({**(properties if is_object(properties) else {}), **wire}), docid=docid)
+
+
 def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> None:
     """Take the envelope's members from a body; null means "not given" (objects.md 2.1)."""
     if locked:

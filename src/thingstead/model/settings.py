@@ -47,6 +47,53 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, _key("para.validate_batch_updates", "batch updates are validated; what is invalid is left out")
     ] = True
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
+    env: Annotated[str, _key("para.env", "embedded, development or production, which has the cache on")] = "embedded"
+    instance_id: Annotated[str, _key("para.instance_id", "name in metrics; empty: para.worker_id")] = ""
+    cache_enabled: Annotated[
+        Literal["true", "false", ""],
+        _key("para.cache_enabled", "object cache; empty: only where para.env is production"),
+    ] = ""
+    cache_size: Annotated[int, _key("para.caffeine.cache_size", "most objects in the cache", 1, 10_000_000)] = 10_000
+    cache_minutes: Annotated[
+        int, _key("para.caffeine.evict_after_minutes", "life of an object in the cache", 1, 525_600)
+    ] = 10
+    metrics_enabled: Annotated[bool, _key("para.metrics_enabled", "time calls and count")] = True
+    metrics_logging_rate: Annotated[
+        int, _key("para.metrics.logging_rate", "seconds between entries in para-metrics.log; 0: none", 0)
+    ] = 60
+    graphite_host: Annotated[str, _key("para.metrics.graphite.host", "where the metrics of all apps are pushed")] = ""
+    graphite_port: Annotated[int, _key("para.metrics.graphite.port", "its port", 1, 65535)] = 2003
+    graphite_prefix_system: Annotated[
+        str, _key("para.metrics.graphite.prefix_system", "prefix of their names; may hold {{INSTANCE_ID}}")
+    ] = ""
+    graphite_prefix_apps: Annotated[
+        str, _key("para.metrics.graphite.prefix_apps", "prefix of an app's names; may hold {{APP_ID}} as well")
+    ] = ""
+    graphite_period: Annotated[
+        int, _key("para.metrics.graphite.period", "seconds between pushes to Graphite; 0: none", 0)
+    ] = 0
+    logs_dir: Annotated[str, _key("para.logs_dir", "folder of para-metrics.log; empty: logs in the data directory")] = (
+        ""
+    )
+    local_storage: Annotated[
+        str, _key("para.localstorage.folder", "folder of stored files; empty: files in the data directory")
+    ] = ""
+    local_storage_max_mb: Annotated[
+        int, _key("para.localstorage.max_filesize_mb", "largest stored file, MB", 1, 1_000_000)
+    ] = 10
+    emailer: Annotated[
+        str, _key("para.emailer", "NoopEmailer (logs only) or javamail (SMTP); empty: SMTP where para.mail.host is set")
+    ] = ""
+    support_email: Annotated[str, _key("para.support_email", "sender of e-mail")] = "support@myapp.co"
+    mail_host: Annotated[str, _key("para.mail.host", "SMTP server")] = ""
+    mail_port: Annotated[int, _key("para.mail.port", "its port; 0: 465 with para.mail.ssl, else 587", 0, 65535)] = 0
+    mail_username: Annotated[str, _key("para.mail.username", "name at the SMTP server; empty: none is given")] = ""
+    mail_password: Annotated[str, _key("para.mail.password", "password at the SMTP server")] = ""
+    mail_tls: Annotated[bool, _key("para.mail.tls", "send only over STARTTLS")] = True
+    mail_ssl: Annotated[bool, _key("para.mail.ssl", "TLS from the first byte, in place of STARTTLS")] = False
+    emails_max_recipients: Annotated[
+        int, _key("para.emails.max_recipients", "addresses in one POST /v1/_emails", 1, 10_000)
+    ] = 200
     print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
     print_logo: Annotated[bool, _key("para.print_logo", "show the logo at the start")] = True
     pidfile_enabled: Annotated[bool, _key("para.pidfile_enabled", "write para_<port>.pid into the data directory")] = (

@@ -7,7 +7,7 @@ the journal. Engines do not read the store and do not know about changes they we
 The conformance suite is `tests/ports/index_suite.py`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -96,6 +96,10 @@ class Snapshot(Protocol):
         """Raises InvalidQuery for a query too large for the engine, Unavailable if the engine fails. Changes
         nothing.
         """
+        ...
+
+    async def kept(self, app: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """The `fields` of those objects that it includes, by id. Raises Unavailable."""
         ...
 
 

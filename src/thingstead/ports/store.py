@@ -61,6 +61,7 @@ class Remove(msgspec.Struct, frozen=True, gc=False):
     app: str
     id: str
     expect: int | None = None  # as in Put
+    line: bool = False  # True: also what is not there has a journal line: an object that was not stored
 
 
 Change = Put | Remove

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.backend import Backend
+from thingstead.core.cached import SPACE as UNSTORED
+from thingstead.core.cached import CachedStore, TimedCache
 from thingstead.core.follow import Catalogue
 from thingstead.core.health import Health
 from thingstead.core.identity import Identity
@@ -18,6 +21,7 @@ from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
 from thingstead.core.links import Links
 from thingstead.core.measures import Measures
+from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
@@ -25,7 +29,7 @@ from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
-from thingstead.engines.inprocess.hub import InProcessHub
+from thingstead.engines.inprocess import InProcessCache, InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
 from thingstead.engines.tantivy.index import TantivyIndex
@@ -90,6 +94,11 @@ async def build(
         raise
 
 
+def cache_enabled(settings: Settings) -> bool:
+    """Whether stored objects are cached: as said, else in production only (objects.md 20, `env`)."""
+    return settings.env == "production" if settings.cache_enabled == "" else settings.cache_enabled == "true"
+
+
 async def _wire(
     directory: Path,
     settings: Settings,
@@ -102,13 +111,26 @@ async def _wire(
 ) -> Built:
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
     hub = InProcessHub()
-    catalogue = Catalogue(store, app_identifier(settings.app_name))
+    metrics = Metrics(clock, perf_counter, enabled=settings.metrics_enabled)
+    rows = store
+    catalogue = Catalogue(rows, app_identifier(settings.app_name), ids)
+    unstored = set(await rows.items.scan(UNSTORED))
+    cache = TimedCache(InProcessCache(clock, size=settings.cache_size, minutes=settings.cache_minutes), metrics)
+    store = CachedStore(rows, cache, enabled=cache_enabled(settings), unstored=unstored, metrics=metrics)
 
     async def passed(seq: int) -> None:
-        await store.passed(SEARCH, seq)
+        await rows.passed(SEARCH, seq)
 
-    search = Search(index, catalogue.public, clock, join=States(store).join, passed=passed)
-    await search.recover(store.journal, catalogue.current, catalogue.everything)
+    search = Search(
+        index,
+        catalogue.public,
+        clock,
+        join=States(store).join,
+        passed=passed,
+        unstored=unstored,
+        metrics=metrics,
+    )
+    await search.recover(rows.journal, catalogue.current, catalogue.everything, catalogue.unstored)
     sealer = Sealer(secret_key, entropy)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
@@ -133,6 +155,8 @@ async def _wire(
         ids=ids,
         entropy=entropy,
         store=store,
+        cache=cache,
+        metrics=metrics,
         objects=objects,
         things=things,
         ingest=ingest,

@@ -44,6 +44,7 @@ class Kind:
     """Defaults of every kind."""
 
     generated_ids = False  # True: POST ignores an id in the body
+    lasting = False  # True: it cannot be kept out of the store (`stored` false)
     reads_old = False  # True: `prepare` needs the object that an overwrite replaces
 
     def new_id(self, body: JsonObject) -> str | None:

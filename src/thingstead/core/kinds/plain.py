@@ -54,6 +54,7 @@ class Apps(Protocol):
 class AppKind(Kind):
     """Kind `app`: made by `_setup` only (objects.md 3); `appIdentifier` is computed."""
 
+    lasting = True
     reads_old = True
 
     def __init__(self, apps: Apps) -> None:
@@ -105,6 +106,7 @@ class AppKind(Kind):
 class EntityKind(Kind):
     """Kind `entity`: an NGSI entity that is no thing; it has a shadow of its own (doors.md 16)."""
 
+    lasting = True
     reads_old = True
 
     def __init__(self, clock: Clock) -> None:
@@ -138,6 +140,7 @@ class EntityKind(Kind):
 class SensorKind(Kind):
     """Kind `sensor`: path and thing never change; a deleted one that reports again gets a new id (doors.md 6, 25)."""
 
+    lasting = True
     reads_old = True
 
     def __init__(self, store: Store) -> None:

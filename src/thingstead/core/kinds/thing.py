@@ -27,6 +27,7 @@ class ThingKind(Kind):
     """Things, whichever door makes them. State lives in the shadow and is merged on read."""
 
     generated_ids = True
+    lasting = True
     reads_old = True
 
     def __init__(self, store: Store, clock: Clock, brokers: Mapping[str, ServiceBroker], default_broker: str) -> None:

@@ -62,7 +62,7 @@ def remove(tx: Transaction, change: Remove) -> Changed | Refused:
     if change.expect is not None and change.expect != rev:
         return STALE
     if not found:
-        return Changed(0, 0, 0, False)
+        return Changed(0, tx.line("delete", change.app, change.id, "") if change.line else 0, 0, False)
     row, _, docid, type_, _ = found[0]
     _set_keys(cursor, row, ())
     cursor.execute(_DELETE, (row,))

@@ -6,7 +6,7 @@ thread.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -22,10 +22,12 @@ from thingstead.model.errors import Unavailable
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
 from thingstead.model.query.predicate import Subject, compile_query
 from thingstead.model.query.sort import MISSING, SortBy, SortKey, in_order, sort_keys
+from thingstead.model.values import JsonObject
 from thingstead.ports.index import Hit, Hits, SearchRequest
 
 _INLINE_DOCS = 50_000  # up to this size a cheap query is faster than the way to a thread and back
 _INLINE_CANDIDATES = 200
+_INLINE_KEPT = 50
 _KEYS_AT_ONCE = 128
 Result = TypeVar("Result")
 
@@ -90,6 +92,21 @@ class TantivySnapshot:
         if inline:
             return guarded(lambda: run(plan))
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(lambda: run(plan)))
+
+    async def kept(self, app: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """See the port."""
+
+        def read() -> Mapping[str, JsonObject]:
+            found: dict[str, JsonObject] = {}
+            for id in ids:
+                query = Query.term_query(self._schema, "key", key(app, id))
+                for _, address in self._searcher.search(query, 1, count=False).hits:
+                    found[id] = orjson.loads(_kept(self._searcher.doc(address)))
+            return found
+
+        if len(ids) <= _INLINE_KEPT:
+            return guarded(read)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(read))
 
     def _plan(self, request: SearchRequest) -> _Plan:
         translation = Translation(self._index, self._schema, self._searcher, request.app, request.type)
