@@ -50,7 +50,7 @@ class ForgetsRemovals(Faulty):
     async def remove(self, app: str, revs: Mapping[str, int]) -> None:
         for id, rev in revs.items():
             held = await self.right.get(app, id)
-            if held is not None and held.rev <= rev or not rev:
+            if (held is not None and held.rev <= rev) or not rev:
                 await self.right.remove(app, {id: 0})
 
 

@@ -18,6 +18,7 @@ from thingstead.core.votes import Votes
 from thingstead.model.settings import Settings
 from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.files import Files
 from thingstead.ports.hub import Hub
 from thingstead.ports.store import Store
 
@@ -32,6 +33,7 @@ class Backend(msgspec.Struct, frozen=True):
     store: Store
     cache: Cache
     metrics: Metrics
+    files: Files
     objects: Objects
     things: Things
     ingest: Ingest

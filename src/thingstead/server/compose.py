@@ -29,6 +29,7 @@ from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
+from thingstead.engines.folder import FolderFiles
 from thingstead.engines.inprocess import InProcessCache, InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.sqlite.store import SqliteStore
@@ -45,6 +46,8 @@ from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
 INDEX = "index"
 SEARCH = "search"
 AUTHORITY = "ca"
+FILES = "files"
+MB = 1024 * 1024
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -157,6 +160,9 @@ async def _wire(
         store=store,
         cache=cache,
         metrics=metrics,
+        files=FolderFiles(
+            Path(settings.local_storage or directory / FILES), entropy, most_bytes=settings.local_storage_max_mb * MB
+        ),
         objects=objects,
         things=things,
         ingest=ingest,
