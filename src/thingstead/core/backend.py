@@ -8,6 +8,7 @@ from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.links import Links
+from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
@@ -34,6 +35,7 @@ class Backend(msgspec.Struct, frozen=True):
     cache: Cache
     metrics: Metrics
     files: Files
+    mail: Mail
     objects: Objects
     things: Things
     ingest: Ingest

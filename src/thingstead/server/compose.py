@@ -1,6 +1,6 @@
 """Building the backend: which engine stands behind which port, and how the parts of core are wired to each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -20,6 +20,7 @@ from thingstead.core.kinds.links import LinkerKind, VoteKind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
 from thingstead.core.links import Links
+from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
@@ -32,21 +33,26 @@ from thingstead.core.votes import Votes
 from thingstead.engines.folder import FolderFiles
 from thingstead.engines.inprocess import InProcessCache, InProcessHub
 from thingstead.engines.local.broker import LocalBroker
+from thingstead.engines.smtp import NoopMailer, SmtpMailer
 from thingstead.engines.sqlite.store import SqliteStore
 from thingstead.engines.tantivy.index import TantivyIndex
+from thingstead.model.files import clean
 from thingstead.model.ids import APP_PREFIX, app_identifier
 from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.index import Index
+from thingstead.ports.mailer import Mailer, MailServer
 from thingstead.ports.store import Store
 from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
+from thingstead.server.settings import NOOP_EMAILERS
 
 INDEX = "index"
 SEARCH = "search"
 AUTHORITY = "ca"
 FILES = "files"
+EMAILS = "emails"
 MB = 1024 * 1024
 
 
@@ -95,6 +101,31 @@ async def build(
         await index.close()
         await store.close()
         raise
+
+
+def mailer_of(settings: Settings, clock: Clock, entropy: Entropy) -> Mailer:
+    """The server's own mailer: by `para.emailer`, else SMTP where a mail server is set."""
+    if settings.emailer.lower() in NOOP_EMAILERS or not settings.mail_host:
+        return NoopMailer()
+    server = MailServer(
+        settings.mail_host,
+        settings.mail_port,
+        settings.mail_username,
+        settings.mail_password,
+        settings.mail_tls,
+        settings.mail_ssl,
+    )
+    return SmtpMailer(server, clock, entropy)
+
+
+def templates(folder: Path) -> Callable[[str], str | None]:
+    """Reads the templates of letters in a folder; None for one that is not there."""
+
+    def load(name: str) -> str | None:
+        file = folder / (clean(name) or "")
+        return file.read_text() if file.is_file() else None
+
+    return load
 
 
 def cache_enabled(settings: Settings) -> bool:
@@ -152,6 +183,10 @@ async def _wire(
     identity = Identity(store, tenants, settings, clock)
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
+
+    def smtp(server: MailServer) -> Mailer:
+        return SmtpMailer(server, clock, entropy)
+
     backend = Backend(
         settings=settings,
         clock=clock,
@@ -160,6 +195,7 @@ async def _wire(
         store=store,
         cache=cache,
         metrics=metrics,
+        mail=Mail(settings, mailer_of(settings, clock, entropy), smtp, templates(directory / EMAILS)),
         files=FolderFiles(
             Path(settings.local_storage or directory / FILES), entropy, most_bytes=settings.local_storage_max_mb * MB
         ),

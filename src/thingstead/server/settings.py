@@ -16,12 +16,16 @@ import msgspec
 
 from thingstead.model.errors import InvalidInput
 from thingstead.model.keys import IMPLIED, Key, keys, value
+from thingstead.model.mail import address
 from thingstead.model.settings import LEVELS, Settings
 from thingstead.model.values import Json
 from thingstead.server import sources
 from thingstead.transports.http import TrustedProxies
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+NOOP_EMAILERS = ("noopemailer", "noop")
+EMAILERS = ("", *NOOP_EMAILERS, "javamail", "javamailemailer")  # as Para spells them, and in lower case
+
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -87,6 +91,14 @@ def _check(settings: Settings) -> None:
             raise InvalidInput(
                 f"chain.timezone: {settings.chain_timezone!r} is no time zone known here", field="chain.timezone"
             ) from None
+    if settings.emailer.lower() not in EMAILERS:
+        raise InvalidInput(
+            f"para.emailer: {settings.emailer!r} is not one of NoopEmailer, javamail", field="para.emailer"
+        )
+    try:
+        address(settings.support_email, "para.support_email")
+    except InvalidInput:
+        raise InvalidInput("para.support_email is no e-mail address", field="para.support_email") from None
     if settings.things_default_broker != "Local":
         raise InvalidInput("things.default_broker: only Local is configured", field="things.default_broker")
     if not _PATH.fullmatch(settings.root_path):

@@ -16,6 +16,7 @@ from thingstead.doors.objects.apps import Apps
 from thingstead.doors.objects.batch import Batches
 from thingstead.doors.objects.constraints import Constraints
 from thingstead.doors.objects.crud import Crud, object_id
+from thingstead.doors.objects.emails import Emails
 from thingstead.doors.objects.errors import error_answer, plain
 from thingstead.doors.objects.links import Linking
 from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
@@ -30,6 +31,7 @@ from thingstead.model.errors import (
     MethodNotAllowed,
     NotFound,
     ThingsteadError,
+    TooLarge,
     Unauthenticated,
 )
 from thingstead.model.principals import Principal
@@ -54,6 +56,7 @@ class ObjectsDoor:
         crud, batches, searches, linking = Crud(backend), Batches(backend), Searches(backend), Linking(backend)
         constraints, app_settings = Constraints(backend), AppSettings(backend)
         utilities = Utilities(backend)
+        emails = Emails(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
@@ -69,6 +72,7 @@ class ObjectsDoor:
             ("_constraints", 2): {"GET": constraints.read},
             ("_constraints", 4): {"PUT": constraints.add, "DELETE": constraints.remove},
             ("_id", 2): {"GET": crud.read},
+            ("_emails", 1): {"POST": emails.send},
             ("_batch", 1): {
                 "GET": batches.read,
                 "POST": batches.create,
@@ -137,7 +141,12 @@ class ObjectsDoor:
         query = raw_text(raw_query, "query")
         body = b""
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            body = await read_body(receive, self._limit)
+            try:
+                body = await read_body(receive, self._limit)
+            except TooLarge as error:
+                if path == "/v1/_emails":  # the one resource whose contract says 413
+                    return plain(413, error.message)
+                raise
         if path == signin.PATH:
             return await signin.sign_in(self._tenants, method, body)
         if not path.startswith("/v1/") and path != "/v1":

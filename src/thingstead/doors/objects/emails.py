@@ -1,0 +1,63 @@
+"""`_emails`: an app has a letter sent (objects.md 17).
+
+For apps only, so that the server is nobody's open relay; the number of addresses is bounded.
+"""
+
+import logging
+
+from thingstead.core.backend import Backend
+from thingstead.core.mail import attached
+from thingstead.doors.objects import render
+from thingstead.doors.objects.read import Call, object_body
+from thingstead.doors.objects.render import Answer
+from thingstead.model import mail as rules
+from thingstead.model.errors import Forbidden
+
+audit = logging.getLogger("thingstead.audit")
+
+
+class Emails:
+    """The handler of `_emails`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._mail = backend.mail
+        self._most = backend.settings.emails_max_recipients
+
+    async def send(self, call: Call) -> Answer:
+        """POST _emails. Raises Forbidden, ConstraintViolation naming the field, Unavailable (503)."""
+        if call.principal.kind != "app":
+            details = {"rule": "apps only", "actor": call.principal.id, "right": "send e-mail"}
+            raise Forbidden("Only apps can send e-mail.", details=details)
+        body = object_body(call.body)
+        addresses = rules.addresses(body.get("toEmails"), "toEmails", most=self._most)
+        subject = rules.header(body.get("subject"), "subject", needed=True)
+        name = rules.header(body.get("name"), "name")
+        given = body.get("email")
+        reply_to = "" if given is None or given == "" else rules.address(given, "email")
+        message = rules.text(body.get("message"), "message")
+        plain = rules.flag(body.get("plaintextOnly"), "plaintextOnly")
+        if rules.flag(body.get("markdownEnabled"), "markdownEnabled") and not plain:
+            message = _html(message)
+        file = rules.file(body.get("file"), "file")
+        taken = await self._mail.send(
+            call.app,
+            addresses,
+            subject,
+            message,
+            None if file is None else attached(*file),
+            html=not plain,
+            name=name,
+            reply_to=reply_to,
+        )
+        if not taken:
+            raise rules.refused("toEmails", "was refused by the mail server")
+        audit.info("email_sent app=%s addresses=%d", call.app.object.id, len(addresses))
+        return render.json({"code": 200, "message": "OK"})
+
+
+def _html(markdown: str) -> str:
+    """Markdown as clean HTML."""
+    import nh3
+    from markdown_it import MarkdownIt
+
+    return nh3.clean(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(markdown))
