@@ -147,6 +147,11 @@ class Metrics:
         if len(pending) > _MOST_PENDING:
             self._work_off(key, self._pending.pop(key), self._clock.now())
 
+    def begin(self, app: str) -> None:
+        """An app was made: its metrics begin now."""
+        if self.enabled:
+            self.registry(app)
+
     def _work_off(self, key: tuple[str, str], values: list[float], now: int) -> None:
         app, name = key
         batch = batch_of(values)
@@ -161,7 +166,9 @@ class Metrics:
             self._work_off(key, values, now)
 
     def registry(self, app: str) -> Registry:
-        """The registry of an app, begun at zero if it is new."""
+        """The registry of an app, begun at zero if it is new; that of all for SYSTEM."""
+        if app == SYSTEM:
+            return self.system
         found = self._apps.get(app)
         if found is None:
             found = self._apps[app] = Registry(self._clock.now())

@@ -101,6 +101,7 @@ class Tenants:
         self._hub = hub
         self._feed = feed
         self._apps: LRUCache[str, App | None] = LRUCache(CACHED_APPS)
+        self._watching: list[Callable[[str], None]] = []
         self._epoch = 0  # moves with every `forget`: what was read before it is not kept
         self._shown = False
         self.on_setting_added: list[Callable[[App, str, Json], None]] = []  # each (app, key, value) that was set
@@ -129,8 +130,14 @@ class Tenants:
                 self._apps[identifier] = app
         return app
 
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Have `changed` called with the identifier of each app that is made, changed or deleted; it must be quick."""
+        self._watching.append(changed)
+
     def forget(self, identifier: str) -> None:
         """The app's object was written or deleted elsewhere: read it again next time."""
+        for changed in self._watching:
+            changed(identifier)
         self._epoch += 1
         self._apps.pop(identifier, None)
 

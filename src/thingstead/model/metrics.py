@@ -148,7 +148,7 @@ class Timer:
                 at += 1
                 passed += ordered[at][1]
             bucket = ordered[at][0]
-            middle = (_edge(bucket) + _edge(bucket + 1)) / 2
+            middle = (_edge(bucket) + _edge(bucket + 1)) / 2 if bucket > _ZERO else 0.0
             found[name] = min(max(middle, self._low), self._high)
         return found
 

@@ -3,17 +3,19 @@
 Metrics are Prometheus text, for a listener bound to loopback or the root app (HTTP Basic or a super token).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from thingstead.core.backend import Backend
 from thingstead.core.health import Health
+from thingstead.core.metrics import SYSTEM, Metrics
 from thingstead.model.errors import ThingsteadError
 from thingstead.model.values import JsonObject, dump
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, send_answer
+from thingstead.transports.http.serving import HttpListener
 from thingstead.transports.mqtt.contract import Stats
 
 
@@ -34,6 +36,34 @@ class _Mqtt(Collector):
             )
 
 
+class _Requests(Collector):
+    """HTTP requests of each listener, answered or failed, and the seconds they took."""
+
+    def __init__(self, listeners: Mapping[str, HttpListener]) -> None:
+        self._listeners = listeners
+
+    def collect(self) -> Iterator[SummaryMetricFamily]:
+        """By listener."""
+        family = SummaryMetricFamily("thingstead_http_request_seconds", "HTTP requests by port", labels=["port"])
+        for name, listener in self._listeners.items():
+            family.add_metric([name], listener.requests, listener.seconds)
+        yield family
+
+
+class _Dropped(Collector):
+    """What devices sent that could not be taken."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """By topics: the things' or the agent's."""
+        family = CounterMetricFamily("thingstead_messages_dropped", "messages that could not be taken", labels=["door"])
+        for door in ("agent", "things"):
+            family.add_metric([door], self._metrics.counter(SYSTEM, door, "dropped").count)
+        yield family
+
+
 def _health(health: Health) -> tuple[int, bytes]:
     """What the last check found, part by part; 503 for load balancers if one does not do its work."""
     parts: JsonObject = {name: _word(good) for name, good in health.parts.items()}
@@ -47,13 +77,14 @@ def _word(good: bool) -> str:
     return "healthy" if good else "unhealthy"
 
 
-def ops(backend: Backend, stats: Callable[[], Stats]) -> AsgiApp:
+def ops(backend: Backend, stats: Callable[[], Stats], listeners: Mapping[str, HttpListener]) -> AsgiApp:
     """The app for `/health`, `/metrics` and named paths without anything behind them: 404."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_Mqtt(stats))
+    for collector in (_Mqtt(stats), _Dropped(backend.metrics), _Requests(listeners)):
+        registry.register(collector)
 
     async def allowed(scope: Scope) -> bool:
         if bound_to_loopback(scope):

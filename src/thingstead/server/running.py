@@ -18,6 +18,7 @@ from thingstead.server.environment import SystemEntropy
 from thingstead.server.logfiles import LogFiles
 from thingstead.server.main_port import below, main_port
 from thingstead.server.ops import ops
+from thingstead.server.reporting import Reporter
 from thingstead.server.sessions import StoredSessions
 from thingstead.transports.http import AsgiApp, TrustedProxies
 from thingstead.transports.http.gzip import gzipped
@@ -67,12 +68,14 @@ class Running:
         broker: Broker,
         streams: hypermedia.Door,
         listeners: list[HttpListener],
+        reporter: Reporter,
     ) -> None:
         self.built = built
         self._data = data
         self._broker = broker
         self._streams = streams
         self._listeners = listeners
+        self._reporter = reporter
         loop = asyncio.get_running_loop()
         self._beside = [
             loop.create_task(self._renew(), name="renew certificate"),
@@ -100,6 +103,7 @@ class Running:
         """Stop taking work, finish what was taken, make it durable, release everything."""
         for task in self._beside:
             task.cancel()
+        await self._reporter.close()
         await self._broker.close()
         await self._streams.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
@@ -149,10 +153,11 @@ async def start(
     await broker.start()
     loopback = is_loopback(addresses.host)
     web_socket = websocket_app(broker, loopback_bound=loopback)
+    listeners: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
     v1, streams, named = (
         objects.app(backend, shadows.resources()),
         hypermedia.app(backend),
-        ops(backend, broker.current_stats),
+        ops(backend, broker.current_stats, listeners),
     )
     doors: dict[str, AsgiApp] = {
         "v1": v1,
@@ -169,17 +174,16 @@ async def start(
     answered = None
     if files is not None and settings.access_log_enabled:
         answered = recorder(files.access, backend.clock, TrustedProxies(settings.trusted_proxies))
-    listeners: list[HttpListener] = []
     try:
-        for app, port, tls in (
-            (below(settings.root_path, main_port(doors, streams)), addresses.port, secure),
-            (agent.north(backend), addresses.agent_port, None),
-            (agent.south(backend), addresses.south_port, None),
-            (context.app(backend), addresses.context_port, None),
+        for name, app, port, tls in (
+            ("main", below(settings.root_path, main_port(doors, streams)), addresses.port, secure),
+            ("agent", agent.north(backend), addresses.agent_port, None),
+            ("south", agent.south(backend), addresses.south_port, None),
+            ("context", context.app(backend), addresses.context_port, None),
         ):
             answering = gzipped(app) if settings.gzip_enabled else app
-            listeners.append(HttpListener(answering, addresses.host, port, tls=tls, answered=answered))
-        main, north, south, ngsi = listeners
+            listeners[name] = HttpListener(answering, addresses.host, port, tls=tls, answered=answered)
+        main, north, south, ngsi = listeners.values()
         told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
         mqtt_tls = built.local.ssl_context([told_host])
         mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, mqtt_tls)
@@ -187,16 +191,16 @@ async def start(
         built.local.set_endpoint(
             told_host, mqtts_port, main.url.replace("http", "ws", 1) + settings.root_path + "/mqtt"
         )
-        for listener in listeners:
+        for listener in listeners.values():
             await listener.start()
         if settings.pidfile_enabled:
             data.write_pid(main.port, pid)
     except BaseException:
         await broker.close()
-        await asyncio.gather(*(listener.close() for listener in listeners))
+        await asyncio.gather(*(listener.close() for listener in listeners.values()))
         await built.close()
         raise
-    running = Running(built, data, broker, streams, listeners)
+    running = Running(built, data, broker, streams, list(listeners.values()), Reporter(backend, settings, data.path))
     host = main.url.partition("://")[2].rpartition(":")[0]
     running.ready = Ready(
         pid=pid,

@@ -15,11 +15,13 @@ import structlog
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Ingest, Outcome, Report
 from thingstead.core.measures import Measures, Source, Target
+from thingstead.core.metrics import SYSTEM
 from thingstead.doors.agent.errors import Refusal
 from thingstead.doors.agent.south import JSON, PROTOCOLS, ULTRALIGHT, json_of, protocol_of, ultralight_of
 from thingstead.model.agent import payload, schema, ultralight
 from thingstead.model.errors import InvalidInput, NotFound, ThingsteadError, Unavailable
 from thingstead.model.grants import RESERVED_KEYS
+from thingstead.model.metrics import Counter
 from thingstead.model.values import JsonObject
 from thingstead.transports.mqtt.contract import Handler, Inbound, Settle
 
@@ -36,7 +38,8 @@ PATTERNS: Final = tuple(
 
 def topics(backend: Backend) -> list[tuple[str, Handler]]:
     """What to register with `Broker.route`."""
-    taker = _Taker(backend.measures, backend.ingest)
+    dropped = backend.metrics.counter(SYSTEM, "agent", "dropped")
+    taker = _Taker(backend.measures, backend.ingest, dropped)
     return [(pattern, taker.handle) for pattern in PATTERNS]
 
 
@@ -66,11 +69,11 @@ class Topic:
 class _Taker:
     """Handles the messages of all connections."""
 
-    def __init__(self, measures: Measures, ingest: Ingest) -> None:
+    def __init__(self, measures: Measures, ingest: Ingest, dropped: Counter) -> None:
         self._measures = measures
         self._ingest = ingest
         self._busy: dict[int, asyncio.Task[None]] = {}  # by session: its messages wait for those before them
-        self.dropped = 0
+        self._dropped = dropped
 
     def handle(self, messages: list[Inbound], settle: Settle) -> None:
         """Take messages of one connection; one batch of reports if every device is known."""
@@ -163,9 +166,10 @@ class _Taker:
         await self._measures.take(topic.source, found, transport="MQTT", protocol=PROTOCOLS[protocol])
 
     def _drop(self, message: Inbound, error: ThingsteadError | Refusal) -> None:
-        self.dropped += 1
-        if self.dropped <= _LOGGED or self.dropped % _LOGGED == 0:
-            _log.warning("measure dropped", topic=message.topic, reason=error.message, dropped=self.dropped)
+        self._dropped.inc()
+        dropped = self._dropped.count
+        if dropped <= _LOGGED or dropped % _LOGGED == 0:
+            _log.warning("measure dropped", topic=message.topic, reason=error.message, dropped=dropped)
 
 
 def _stated(target: Target) -> str | None:

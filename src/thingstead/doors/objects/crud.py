@@ -40,6 +40,8 @@ class Crud:
 
     def __init__(self, backend: Backend) -> None:
         self._objects = backend.objects
+        self._search = backend.search
+        self._cache = backend.cache
         self._tenants = backend.tenants
         self._votes = backend.votes
         self._vote_periods = backend.settings.vote_locked_after, backend.settings.vote_expires_after
@@ -137,6 +139,9 @@ class Crud:
     async def _empty(self, app: str, call: Call) -> None:
         while found := await self._objects.list(app, limit=_DELETED_AT_ONCE):
             await self._objects.delete_many(app, [obj.id for obj in found], call.principal)
+        while loose := await self._search.all_unstored(app, _DELETED_AT_ONCE):
+            await self._objects.delete_many(app, loose, call.principal)
+        await self._cache.clear(app)
 
 
 def type_of_item(body: JsonObject) -> str:

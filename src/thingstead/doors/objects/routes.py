@@ -57,6 +57,8 @@ class ObjectsDoor:
         constraints, app_settings = Constraints(backend), AppSettings(backend)
         utilities = Utilities(backend)
         emails = Emails(backend)
+        self._metrics = backend.metrics
+        timed = self._timed
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
@@ -71,26 +73,26 @@ class ObjectsDoor:
             ("_constraints", 1): {"GET": constraints.read},
             ("_constraints", 2): {"GET": constraints.read},
             ("_constraints", 4): {"PUT": constraints.add, "DELETE": constraints.remove},
-            ("_id", 2): {"GET": crud.read},
+            ("_id", 2): {"GET": timed("crud.read", crud.read)},
             ("_emails", 1): {"POST": emails.send},
             ("_batch", 1): {
-                "GET": batches.read,
-                "POST": batches.create,
-                "PUT": batches.create,
-                "PATCH": batches.patch,
-                "DELETE": batches.delete,
+                "GET": timed("batch.read", batches.read),
+                "POST": timed("batch.create", batches.create),
+                "PUT": timed("batch.create", batches.create),
+                "PATCH": timed("batch.update", batches.patch),
+                "DELETE": timed("batch.delete", batches.delete),
             },
             ("search", 1): {"GET": searches.anywhere},
             ("search", 2): {"GET": searches.anywhere},
             ("utils", 1): {"GET": utilities.answer},
             ("utils", 2): {"GET": utilities.answer},
         }
-        self._type: Final[Methods] = {"GET": searches.of_type, "POST": crud.create}
+        self._type: Final[Methods] = {"GET": searches.of_type, "POST": timed("crud.create", crud.create)}
         self._object: Final[Methods] = {
-            "GET": crud.read,
-            "PUT": crud.overwrite,
-            "PATCH": crud.patch,
-            "DELETE": crud.delete,
+            "GET": timed("crud.read", crud.read),
+            "PUT": timed("crud.overwrite", crud.overwrite),
+            "PATCH": timed("crud.update", crud.patch),
+            "DELETE": timed("crud.delete", crud.delete),
         }
         self._of_type: Final[Methods] = {"GET": searches.of_type}
         self._links: Final[Methods] = {"GET": linking.find, "DELETE": linking.unlink_all}
@@ -102,6 +104,22 @@ class ObjectsDoor:
         }
         self._link: Final[Methods] = {"GET": linking.check, "DELETE": linking.unlink}
         self._resources = _by_type(resources)
+
+    def _timed(self, name: str, handler: Handler) -> Handler:
+        """The handler, timed as `RestUtils.<name>` (objects.md 18)."""
+        metrics = self._metrics
+        if not metrics.enabled:
+            return handler
+        full = f"RestUtils.{name}"
+
+        async def timed(call: Call) -> Answer:
+            start = metrics.now()
+            try:
+                return await handler(call)
+            finally:
+                metrics.record(call.app.identifier, full, start)
+
+        return timed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -262,7 +280,9 @@ class ObjectsDoor:
         if len(parts) > 1:
             parts[1] = object_id(type_name, parts[1], app)
         request = ResourceRequest(method, tuple(parts), call.query(), call.headers, call.body, call.principal, app)
-        answer = await entry.resource(request)
+        resource = entry.resource
+        with self._metrics.time(app, resource.__module__, resource.__qualname__, f"handle{method.capitalize()}"):
+            answer = await resource(request)
         headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
         content_type = next((value for name, value in headers if name == b"content-type"), render.JSON)
         return Answer(answer.status, answer.body, content_type, tuple(h for h in headers if h[0] != b"content-type"))

@@ -1,6 +1,7 @@
 """`search`, `{type}`, `{type}/search`: one handler for all of them (objects.md 6)."""
 
 from thingstead.core.backend import Backend
+from thingstead.core.metrics import FINDS
 from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, selected
 from thingstead.doors.objects.render import Answer
@@ -17,6 +18,7 @@ class Searches:
         self._search = backend.search
         self._objects = backend.objects
         self._limits = limits_of(backend.settings)
+        self._metrics = backend.metrics
 
     async def anywhere(self, call: Call) -> Answer:
         """GET search[/{querytype}]: the type, if any, is the parameter."""
@@ -31,13 +33,21 @@ class Searches:
 
     async def _find(self, call: Call, type_name: str | None, query_type: str, params: Params) -> Answer:
         query_type = next(iter(params.get("querytype", ())), "") or query_type
+        metrics, app = self._metrics, call.app.identifier
+        start = metrics.now()
         try:
             wanted = plan(query_type, type_name, params, self._limits)
-            found = await self._search.find(call.app.identifier, wanted)
+            began = metrics.now()
+            found = await self._search.find(app, wanted)
+            name = query_type if query_type in FINDS else "default"
+            if name == "default" and "count" in params:
+                name = "count"
+            metrics.record(app, f"Search.{FINDS[name]}", began)
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
-        items = await self._objects.present_many(call.app.identifier, found.items)
+        items = await self._objects.present_many(app, found.items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
+        metrics.record(app, f"RestUtils.search.{name}", start)
         return Answer(200, body)
 
 

@@ -16,6 +16,7 @@ from cachebox import LRUCache
 
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Outcome, Report
+from thingstead.core.metrics import SYSTEM
 from thingstead.doors.things import read, render
 from thingstead.doors.things.errors import shown
 from thingstead.model import shadow as rules
@@ -60,8 +61,7 @@ class Shadows:
         self._broker = broker
         self._topics: LRUCache[tuple[str, str], Topics] = LRUCache(REMEMBERED)
         self._getting: set[asyncio.Task[None]] = set()
-        self.dropped = 0
-        """Plain data that could not be accepted."""
+        self._dropped = backend.metrics.counter(SYSTEM, "things", "dropped")  # plain data that could not be accepted
         backend.ingest.observe_shadows(self._wanted, self._changed)
 
     def topics(self) -> Sequence[tuple[str, Handler]]:
@@ -230,7 +230,7 @@ class Shadows:
             settle(None)
 
     def _drop(self, app: str, thing: str, error: ThingsteadError) -> None:
-        self.dropped += 1
+        self._dropped.inc()
         _log.debug("thing_data_dropped", app=app, thing=thing, code=error.code, reason=error.message)
 
     # --- names

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import uvicorn
@@ -98,11 +99,25 @@ class HttpListener:
             self._socket.close()
             raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.port: int = self._socket.getsockname()[1]
+        self.requests = 0
+        """HTTP requests so far, answered or failed."""
+        self.seconds = 0.0
+        """How long they took, together."""
         loopback = is_loopback(host)
 
         async def told(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = {"loopback_bound": loopback}
-            await app(scope, receive, _telling(scope, send, answered) if answered is not None else send)
+            if answered is not None:
+                send = _telling(scope, send, answered)
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            began = perf_counter()
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.requests += 1
+                self.seconds += perf_counter() - began
 
         config = uvicorn.Config(
             told,  # pyright: ignore[reportArgumentType]
