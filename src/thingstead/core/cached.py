@@ -317,6 +317,14 @@ class _Objects:
         self._metrics.record(app, DAO.read_all, start)
         return rows
 
+    async def publics(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """See the port."""
+        found = await self._rows.publics(app, ids)
+        if self._unstored and app in self._unstored and len(found) < len(ids):
+            held = await self._cache.get_many(app, [id for id in ids if id not in found])
+            found = {**found, **{id: row.public for id, row in held.items() if is_unstored(row)}}
+        return found
+
     async def find(self, key: Key) -> StoredObject | None:
         """See the port. What is not stored has no keys."""
         return await self._rows.find(key)
