@@ -46,6 +46,13 @@ def test_batches_are_as_one(parts: list[list[float]]) -> None:
     assert apart.attributes(0) == pytest.approx(whole.attributes(0))
 
 
+@pytest.mark.parametrize("value", [5e-324, 2.0**-66, 2.0**-65 * 1.5, 2.0**-64, 2.0**-63 * 1.9, 1e-9, 1e9])
+def test_tiny_and_huge_durations_have_a_bucket(value: float) -> None:
+    found = timer(value, value).attributes(0)
+    assert (found["count"], found["max"]) == (2, value * 1000)
+    assert found["p50"] == pytest.approx(value * 1000, rel=0.04, abs=1e-15)
+
+
 def test_zero_and_negative_durations_are_taken() -> None:
     found = timer(0.0, -1e-9, 0.001).attributes(0)
     assert (found["count"], found["p50"]) == (3, 0)

@@ -49,7 +49,7 @@ def batch_of(values: list[float]) -> Batch:
     at, count = 0, len(values)
     while at < count:
         bucket = _bucket(values[at])
-        end = bisect_left(values, _edge(bucket + 1), at)
+        end = max(at + 1, bisect_left(values, _edge(bucket + 1), at))
         buckets[bucket] = end - at
         at = end
     return Batch(buckets, count, values[0], values[-1], sum(values), sum(map(mul, values, values)))
@@ -206,7 +206,7 @@ def _bucket(seconds: float) -> int:
     return exponent * _STEPS + int((mantissa * 2 - 1) * _STEPS)
 
 
-_ZERO: Final = -64 * _STEPS
+_ZERO: Final = -63 * _STEPS - 1  # 2**-64 s and less
 
 
 def _edge(bucket: int) -> float:
