@@ -95,14 +95,20 @@ class ObjectsDoor:
             "DELETE": timed("crud.delete", crud.delete),
         }
         self._of_type: Final[Methods] = {"GET": searches.of_type}
-        self._links: Final[Methods] = {"GET": linking.find, "DELETE": linking.unlink_all}
-        self._linked: Final[Methods] = {
-            "GET": linking.find,
-            "POST": linking.link,
-            "PUT": linking.link,
-            "DELETE": linking.delete,
+        self._links: Final[Methods] = {
+            "GET": timed("links.read", linking.find),
+            "DELETE": timed("links.delete", linking.unlink_all),
         }
-        self._link: Final[Methods] = {"GET": linking.check, "DELETE": linking.unlink}
+        self._linked: Final[Methods] = {
+            "GET": timed("links.read", linking.find),
+            "POST": timed("links.create", linking.link),
+            "PUT": timed("links.create", linking.link),
+            "DELETE": timed("links.delete", linking.delete),
+        }
+        self._link: Final[Methods] = {
+            "GET": timed("links.read", linking.check),
+            "DELETE": timed("links.delete", linking.unlink),
+        }
         self._resources = _by_type(resources)
 
     def _timed(self, name: str, handler: Handler) -> Handler:
