@@ -22,7 +22,7 @@ from thingstead.model.values import JsonObject, parse_object
 APP = "para"
 ME = owner(APP)
 LIMITS = Limits(30, 256, 1000)
-CACHE = pytest.mark.parametrize("cache", ["true", "false"])
+CACHE = pytest.mark.parametrize("cache", [True, False])
 
 
 async def make(backend: Backend, id: str, **body: Any) -> Written:
@@ -57,7 +57,7 @@ async def rows(backend: Backend) -> set[str]:
 
 
 @CACHE
-def test_an_unstored_object_lives_in_cache_and_index(tmp_path: Path, cache: str) -> None:
+def test_an_unstored_object_lives_in_cache_and_index(tmp_path: Path, cache: bool) -> None:
     async def work() -> None:
         async with open_backend(tmp_path, cache_enabled=cache) as backend:
             made = await make(backend, "c", stored=False, colour="red", parentid="p", tags=["x"])
@@ -96,7 +96,7 @@ def test_an_unstored_object_lives_in_cache_and_index(tmp_path: Path, cache: str)
 
 
 @CACHE
-def test_into_the_store_and_out_of_it(tmp_path: Path, cache: str) -> None:
+def test_into_the_store_and_out_of_it(tmp_path: Path, cache: bool) -> None:
     async def work() -> None:
         async with open_backend(tmp_path, cache_enabled=cache) as backend:
             await make(backend, "c", n=1)
@@ -212,7 +212,7 @@ def test_indexed_off_and_on(tmp_path: Path) -> None:
 
 
 @CACHE
-def test_cached_off_and_on(tmp_path: Path, cache: str) -> None:
+def test_cached_off_and_on(tmp_path: Path, cache: bool) -> None:
     async def work() -> None:
         async with open_backend(tmp_path, cache_enabled=cache) as backend:
             await make(backend, "c", n=1, cached=False)
@@ -220,7 +220,7 @@ def test_cached_off_and_on(tmp_path: Path, cache: str) -> None:
             assert await backend.cache.get(APP, "c") is None
             await backend.objects.patch(APP, "c", {"cached": True}, ME)
             await shown(backend, "c")
-            assert (await backend.cache.get(APP, "c") is not None) is (cache == "true")
+            assert (await backend.cache.get(APP, "c") is not None) is cache
             await backend.objects.patch(APP, "c", {"cached": False}, ME)
             assert (await shown(backend, "c") or {})["cached"] is False
             assert await backend.cache.get(APP, "c") is None
@@ -260,7 +260,7 @@ def test_batches_and_versions(tmp_path: Path) -> None:
 
 
 @CACHE
-def test_patches_of_one_tick_lose_nothing(tmp_path: Path, cache: str) -> None:
+def test_patches_of_one_tick_lose_nothing(tmp_path: Path, cache: bool) -> None:
     async def work() -> None:
         async with open_backend(tmp_path, cache_enabled=cache) as backend:
             for id, stored in (("loose", False), ("stored", True)):

@@ -30,7 +30,7 @@ def counts(metrics: Metrics, app: str) -> dict[str, float]:
 
 def test_the_store_and_search_are_timed(tmp_path: Path) -> None:
     async def work() -> None:
-        async with open_backend(tmp_path, cache_enabled="true") as backend:
+        async with open_backend(tmp_path, cache_enabled=True) as backend:
             backend.metrics.settle()
             before = counts(backend.metrics, "para")
             await backend.tenants.create("other")

@@ -25,7 +25,7 @@ from thingstead.transports.mqtt.contract import Stats
 
 
 def both(backend: Backend) -> AsgiApp:
-    return main_port({"v1": objects.app(backend)}, ops(backend, Stats))
+    return main_port({"v1": objects.app(backend)}, ops(backend, Stats, {}))
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,11 @@ def test_a_letter(post: tuple[Client, MailHost]) -> None:
 
 BODIES = [
     ({"plaintextOnly": True}, "text/plain", "<b>hot</b>"),
-    ({"markdownEnabled": True, "message": "*hot* <script>x</script>"}, "text/html", "<p><em>hot</em> </p>"),
+    (
+        {"markdownEnabled": True, "message": "*hot* <script>x</script>"},
+        "text/html",
+        "<p><em>hot</em> &lt;script&gt;x&lt;/script&gt;</p>",
+    ),
     ({"markdownEnabled": True, "plaintextOnly": True, "message": "*hot*"}, "text/plain", "*hot*"),
     ({"name": None, "email": ""}, "text/html", "<b>hot</b>"),
     ({"toEmails": "bob@example.org"}, "text/html", "<b>hot</b>"),

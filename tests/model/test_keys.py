@@ -229,6 +229,7 @@ DEPARTURES: dict[str, tuple[str, object, str]] = {
     "api_enabled": ("B", True, "D12: on where a server runs"),
     "worker_id": ("I", 1, "the numbers of ids are checked at the start"),
     "logs_dir": ("S", "", "the data directory's logs instead of wherever the server was started"),
+    "emailer": ("S", "", "SMTP where a mail server is set"),
     "mail.port": ("I", 0, "no default there; 0 is by the protocol"),
 }
 BRACES = re.compile(r"\{([^{}]+)\}")

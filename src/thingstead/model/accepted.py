@@ -27,9 +27,7 @@ def _core() -> Iterator[tuple[str, Row]]:
     yield "cache", ("CaffeineSearch", "cache plugin")
     yield "q", ("LocalQueue", "queue plugin")
     yield "fs", ("LocalFileStore", "file store plugin")
-    yield "emailer", ("NoopEmailer", "mailer plugin")
     yield "search_enabled", (True, "index and search; here always on")
-    yield "cache_enabled", (False, "object cache; true in production")
     yield "webhooks_enabled", (False, "webhooks")
     yield "cluster_name", ("para-prod", "isolates deployments that share plugins")
     yield "core_package_name", ("", "package of user-defined classes")
@@ -40,7 +38,6 @@ def _core() -> Iterator[tuple[str, Row]]:
     yield "reindex_batch_size", (100, "documents per batch of a re-index")
     yield "sync_index_with_db", (True, "drop index entries missing from the database; here always")
     yield "read_from_index", (False, "answer searches from the index")
-    yield "instance_id", ("", "name in metric prefixes; empty: the worker id")
 
 
 def _social() -> Iterator[tuple[str, Row]]:
@@ -77,7 +74,6 @@ def _security() -> Iterator[tuple[str, Row]]:
     yield "max_pass_matching_attemts", (20, "login attempts before a lock")
     yield "pass_matching_lock_period_hours", (1, "length of a lock, h")
     yield "returnto_cookie", ("para-returnto", "cookie that remembers the wanted URL")
-    yield "support_email", ("support@myapp.co", "sender and webmaster's address")
     yield "security.allow_unverified_emails", (False, "skip the verification of e-mail addresses")
     yield "security.protected", (_EMPTY_OBJECT, "named path patterns that need a login")
     yield "security.ignored", (_EMPTY_LIST, "paths that need no login")
@@ -102,13 +98,6 @@ def _queue() -> Iterator[tuple[str, Row]]:
 
 
 def _metrics() -> Iterator[tuple[str, Row]]:
-    yield "metrics_enabled", (True, "collect metrics")
-    yield "metrics.logging_rate", (60, "interval of the metrics log, s; 0: off")
-    yield "metrics.graphite.host", ("", "where metrics are pushed")
-    yield "metrics.graphite.port", (2003, "its port")
-    yield "metrics.graphite.prefix_system", ("", "prefix of the system's metrics")
-    yield "metrics.graphite.prefix_apps", ("", "prefix of apps' metrics")
-    yield "metrics.graphite.period", (0, "interval of pushing, s; 0: off")
     yield "metrics.jmx_enabled", (False, "JMX")
 
 
@@ -181,14 +170,6 @@ _SAML_FLAGS: Final = (
 def _files_and_mail() -> Iterator[tuple[str, Row]]:
     yield "s3.bucket", ("org.paraio.us-east-1", "bucket")
     yield "s3.max_filesize_mb", (10, "largest file, MB")
-    yield "localstorage.folder", ("", "folder of files")
-    yield "localstorage.max_filesize_mb", (10, "largest file, MB")
-    yield "mail.host", ("", "SMTP server")
-    yield "mail.port", (0, "its port; 0: by the protocol")
-    yield "mail.username", ("", "name at the SMTP server")
-    yield "mail.password", ("", "password at the SMTP server")
-    yield "mail.tls", (True, "STARTTLS")
-    yield "mail.ssl", (False, "TLS from the first byte")
     yield "aws_ses_region", ("eu-west-1", "region of SES")
 
 
@@ -212,8 +193,6 @@ def _databases() -> Iterator[tuple[str, Row]]:
 
 
 def _miscellaneous() -> Iterator[tuple[str, Row]]:
-    yield "caffeine.evict_after_minutes", (10, "life in the local cache, min")
-    yield "caffeine.cache_size", (10_000, "objects in the local cache")
     yield "shared_table_name", ("0", "table of apps that share one")
     yield "fail_on_write_errors", (True, "a storage error fails the request; here always")
     yield "import_batch_size", (100, "objects per write of an import")

@@ -13,7 +13,7 @@ MAX_PATH: Final = 1024  # bytes in UTF-8
 MAX_NAME: Final = 255
 INCOMING: Final = ".incoming"  # where engines may keep what is not whole yet
 
-_FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # controls, formats, halves, private, none
+_FORBIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})  # no control, no odd blank
 _SPECIAL: Final = frozenset('\\:*?"<>|')
 
 
@@ -26,7 +26,7 @@ def clean(path: str) -> str | None:
     if not path.strip():
         return None
     found = unicodedata.normalize("NFC", path.removeprefix("/"))
-    if any(unicodedata.category(char) in _FORBIDDEN or char in _SPECIAL for char in found):
+    if any(char in _SPECIAL or (char != " " and unicodedata.category(char) in _FORBIDDEN) for char in found):
         raise InvalidInput("the path holds a character that no path may", field="path")
     if len(found.encode()) > MAX_PATH:
         raise InvalidInput(f"the path is longer than {MAX_PATH} bytes", field="path")

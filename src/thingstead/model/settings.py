@@ -47,12 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, _key("para.validate_batch_updates", "batch updates are validated; what is invalid is left out")
     ] = True
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
-    env: Annotated[str, _key("para.env", "embedded, development or production, which has the cache on")] = "embedded"
     instance_id: Annotated[str, _key("para.instance_id", "name in metrics; empty: para.worker_id")] = ""
-    cache_enabled: Annotated[
-        Literal["true", "false", ""],
-        _key("para.cache_enabled", "object cache; empty: only where para.env is production"),
-    ] = ""
+    cache_enabled: Annotated[bool, _key("para.cache_enabled", "object cache; true in production")] = False
     cache_size: Annotated[int, _key("para.caffeine.cache_size", "most objects in the cache", 1, 10_000_000)] = 10_000
     cache_minutes: Annotated[
         int, _key("para.caffeine.evict_after_minutes", "life of an object in the cache", 1, 525_600)
@@ -72,9 +68,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     graphite_period: Annotated[
         int, _key("para.metrics.graphite.period", "seconds between pushes to Graphite; 0: none", 0)
     ] = 0
-    logs_dir: Annotated[str, _key("para.logs_dir", "folder of para-metrics.log; empty: logs in the data directory")] = (
-        ""
-    )
     local_storage: Annotated[
         str, _key("para.localstorage.folder", "folder of stored files; empty: files in the data directory")
     ] = ""

@@ -128,11 +128,6 @@ def templates(folder: Path) -> Callable[[str], str | None]:
     return load
 
 
-def cache_enabled(settings: Settings) -> bool:
-    """Whether stored objects are cached: as said, else in production only (objects.md 20, `env`)."""
-    return settings.env == "production" if settings.cache_enabled == "" else settings.cache_enabled == "true"
-
-
 async def _wire(
     directory: Path,
     settings: Settings,
@@ -150,7 +145,7 @@ async def _wire(
     catalogue = Catalogue(rows, app_identifier(settings.app_name), ids)
     unstored = set(await rows.items.scan(UNSTORED))
     cache = TimedCache(InProcessCache(clock, size=settings.cache_size, minutes=settings.cache_minutes), metrics)
-    store = CachedStore(rows, cache, enabled=cache_enabled(settings), unstored=unstored, metrics=metrics)
+    store = CachedStore(rows, cache, enabled=settings.cache_enabled, unstored=unstored, metrics=metrics)
 
     async def passed(seq: int) -> None:
         await rows.passed(SEARCH, seq)

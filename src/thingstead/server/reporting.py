@@ -1,16 +1,14 @@
 """Metrics on their way out: `para-metrics.log`, and Graphite (objects.md 18).
 
-Promises: a log that cannot be written or a Graphite that does not answer is told once in the log, and again after it
-has worked; nothing waits for it. An app's metrics go where its setting `metricsGraphiteReporter` says, `{"host",
-"port"}`. These settings are mirrored in `Registry:GraphiteReporter` of the root app, one member an app, which is read
-again every minute; without the setting the push stops.
+Promises: a Graphite that does not answer is told once in the log, and again after it has worked; nothing waits for it.
+An app's metrics go where its setting `metricsGraphiteReporter` says, `{"host", "port"}`. These settings are mirrored in
+`Registry:GraphiteReporter` of the root app, one member an app, which is read again every minute; without the setting
+the push stops.
 """
 
 import asyncio
 import logging
-import logging.handlers
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from thingstead.core.backend import Backend
@@ -22,31 +20,27 @@ from thingstead.model.objects import NOT_CUSTOM
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object, parse
+from thingstead.server.logs import METRICS
 
 MIRROR: Final = "Registry:GraphiteReporter"
 SETTING: Final = "metricsGraphiteReporter"
-FILE: Final = "para-metrics.log"
-LOGS: Final = "logs"
 _MIRROR_SECONDS: Final = 60
 _PUSH_SECONDS: Final = 10
-_FILE_BYTES: Final = 10_000_000
-_FILES: Final = 5
 _MOST_NAMES: Final = 1_000
 
 log = logging.getLogger(__name__)
+metrics_log = logging.getLogger(METRICS)
 
 
 class Reporter:
     """Runs from its making to `close`."""
 
-    def __init__(self, backend: Backend, settings: Settings, directory: Path) -> None:
+    def __init__(self, backend: Backend, settings: Settings) -> None:
         self._backend = backend
         self._metrics = backend.metrics
         self._settings = settings
         self._root = backend.tenants.root
         self._instance = settings.instance_id or str(settings.worker_id)
-        self._file = Path(settings.logs_dir or directory / LOGS) / FILE
-        self._log: logging.Logger | None = None
         self._targets: dict[str, tuple[str, int]] = {}
         self._changed: set[str] = set()
         self._failing: set[str] = set()
@@ -62,9 +56,6 @@ class Reporter:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._log is not None:
-            for handler in self._log.handlers:
-                handler.close()
 
     def _app_changed(self, app: str) -> None:
         self._changed.add(app)
@@ -118,26 +109,15 @@ class Reporter:
             after = found[-1].docid
             for obj in found:
                 self._metrics.begin(obj.id.removeprefix("app:"))
-        await self._write([f"apps={', '.join(names[:_MOST_NAMES])}"])
+        self._write([f"apps={', '.join(names[:_MOST_NAMES])}"])
 
     async def _log_system(self) -> None:
         values = self._metrics.system.values(self._backend.clock.now())
-        await self._write([logged(kind, f"{SYSTEM}.{name}", found) for kind, name, found in values])
+        self._write([logged(kind, f"{SYSTEM}.{name}", found) for kind, name, found in values])
 
-    async def _write(self, lines: list[str]) -> None:
-        await asyncio.to_thread(self._written, lines)
-
-    def _written(self, lines: list[str]) -> None:
-        if self._log is None:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handler = logging.handlers.RotatingFileHandler(
-                self._file, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8"
-            )
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-            self._log = logging.Logger("metrics file", logging.INFO)  # one of its own: beside every other log
-            self._log.addHandler(handler)
+    def _write(self, lines: list[str]) -> None:
         for line in lines:
-            self._log.info("%s", line)
+            metrics_log.info("%s", line)
 
     # --- Graphite
 

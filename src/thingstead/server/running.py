@@ -200,7 +200,7 @@ async def start(
         await asyncio.gather(*(listener.close() for listener in listeners.values()))
         await built.close()
         raise
-    running = Running(built, data, broker, streams, list(listeners.values()), Reporter(backend, settings, data.path))
+    running = Running(built, data, broker, streams, list(listeners.values()), Reporter(backend, settings))
     host = main.url.partition("://")[2].rpartition(":")[0]
     running.ready = Ready(
         pid=pid,

@@ -27,7 +27,6 @@ NOOP_EMAILERS = ("noopemailer", "noop")
 EMAILERS = ("", *NOOP_EMAILERS, "javamail", "javamailemailer")  # as Para spells them, and in lower case
 
 
-
 class Given(msgspec.Struct, frozen=True):
     """A value that some source gives, and which."""
 

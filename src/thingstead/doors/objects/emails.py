@@ -3,6 +3,7 @@
 For apps only, so that the server is nobody's open relay; the number of addresses is bounded.
 """
 
+import asyncio
 import logging
 
 from thingstead.core.backend import Backend
@@ -12,6 +13,7 @@ from thingstead.doors.objects.read import Call, object_body
 from thingstead.doors.objects.render import Answer
 from thingstead.model import mail as rules
 from thingstead.model.errors import Forbidden
+from thingstead.model.markdown import Markdown
 
 audit = logging.getLogger("thingstead.audit")
 
@@ -21,7 +23,9 @@ class Emails:
 
     def __init__(self, backend: Backend) -> None:
         self._mail = backend.mail
-        self._most = backend.settings.emails_max_recipients
+        settings = backend.settings
+        self._most = settings.emails_max_recipients
+        self._markdown = Markdown(settings.markdown_soft_break, settings.markdown_allowed_follow_domains.split(","))
 
     async def send(self, call: Call) -> Answer:
         """POST _emails. Raises Forbidden, ConstraintViolation naming the field, Unavailable (503)."""
@@ -37,7 +41,7 @@ class Emails:
         message = rules.text(body.get("message"), "message")
         plain = rules.flag(body.get("plaintextOnly"), "plaintextOnly")
         if rules.flag(body.get("markdownEnabled"), "markdownEnabled") and not plain:
-            message = _html(message)
+            message = await asyncio.to_thread(self._markdown.html, message)
         file = rules.file(body.get("file"), "file")
         taken = await self._mail.send(
             call.app,
@@ -53,11 +57,3 @@ class Emails:
             raise rules.refused("toEmails", "was refused by the mail server")
         audit.info("email_sent app=%s addresses=%d", call.app.object.id, len(addresses))
         return render.json({"code": 200, "message": "OK"})
-
-
-def _html(markdown: str) -> str:
-    """Markdown as clean HTML."""
-    import nh3
-    from markdown_it import MarkdownIt
-
-    return nh3.clean(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(markdown))
