@@ -12,6 +12,7 @@ from support.environment import NOON, ManualClock
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Ingest, Outcome, Report
 from thingstead.core.objects import Draft
+from thingstead.core.outbox import Outbox
 from thingstead.model.errors import InvalidInput, NotFound, StoreFailed, TooLarge, VersionMismatch
 from thingstead.model.events import Event, Reported, subject
 from thingstead.model.readings import AHEAD, value_of
@@ -239,7 +240,8 @@ def test_a_failed_commit_acknowledges_nothing_and_forgets_what_it_computed(tmp_p
             id = await thing(backend)
             await backend.ingest.report(report(id, {"temp": 1}))
             store = _Failing(backend.store)
-            ingest = Ingest(store, backend.clock, backend.ids, backend.hub, backend.search)  # pyright: ignore[reportArgumentType]
+            outbox = Outbox(backend.store, backend.clock, enabled=False)
+            ingest = Ingest(store, backend.clock, backend.ids, backend.hub, backend.search, outbox)  # pyright: ignore[reportArgumentType]
             got: list[Sequence[Outcome] | BaseException] = []
             ingest.submit([report(id, {"temp": 2})], got.append)
             ingest.submit([report(id, {"other": 2})], got.append)

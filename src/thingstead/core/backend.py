@@ -12,10 +12,12 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.river import River
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
+from thingstead.core.webhooks import Webhooks
 from thingstead.model.settings import Settings
 from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy, Ids
@@ -49,3 +51,5 @@ class Backend(msgspec.Struct, frozen=True):
     links: Links
     votes: Votes
     health: Health
+    webhooks: Webhooks
+    river: River

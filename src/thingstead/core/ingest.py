@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from thingstead.core.objects import Feed
+from thingstead.core.outbox import Item, Outbox, Said
 from thingstead.core.sensors import Found, sensor_key, sensor_put
 from thingstead.core.shapes import document_of_put, shadow_put
 from thingstead.model import shadow as rules
@@ -30,6 +31,7 @@ from thingstead.model.values import Json, JsonObject, dump
 from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.hub import Hub
 from thingstead.ports.index import Document, Removal
+from thingstead.ports.queue import Message
 from thingstead.ports.store import Batch, Changed, Put, Reading, Refused, Store
 
 WORKING_COPIES: Final = 20_000
@@ -96,17 +98,20 @@ class _Group(msgspec.Struct):
     found: list[Found] = []
     told: list[_Told] = []
     observed: list[ShadowChanged] = []
+    said: dict[str, list[Said]] = {}  # for webhooks, by app
 
 
 class Ingest:
     """See the module's docstring."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, hub: Hub, feed: Feed) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, hub: Hub, feed: Feed, outbox: Outbox) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._hub = hub
         self._feed = feed
+        self._outbox = outbox
+        self._reporting: frozenset[str] = frozenset()  # apps of the present group whose webhooks want reports
         self._copies: OrderedDict[tuple[str, str], _Working] = OrderedDict()
         self._queue: list[tuple[Sequence[Report], Done]] = []
         self._pump: asyncio.Task[None] | None = None
@@ -187,6 +192,9 @@ class Ingest:
         try:
             for _ in range(_ATTEMPTS):
                 await self._load(entries)
+                if self._outbox.enabled:
+                    apps = {report.app for reports, _ in entries for report in reports}
+                    self._reporting = await self._outbox.reporting(apps)
                 outcomes, group = self._compute(entries)
                 entries, self._queue = entries[: len(outcomes)], entries[len(outcomes) :] + self._queue
                 if await self._commit(group):
@@ -329,6 +337,8 @@ class Ingest:
             if time >= leaf.time:
                 leaf.time = time
                 leaf.value = value
+        if key[0] in self._reporting and any(value is not None for _, value in pairs):
+            group.said.setdefault(key[0], []).append(Said(key[1], time, shadow.version, tuple(pairs)))
         if not self._hub.quiet:
             self._tell(key, shadow, pairs, time, group)
 
@@ -378,8 +388,9 @@ class Ingest:
             puts = await self._sensors(group)
         keys = list(group.touched)
         shadows = [shadow_put(*key, group.touched[key].shadow, group.touched[key].rev) for key in keys]
+        messages = await self._messages(group, puts) if self._outbox.enabled else ()
         committed = await self._store.commit(
-            Batch(changes=puts, shadows=shadows, readings=group.readings, together=True)
+            Batch(changes=puts, shadows=shadows, readings=group.readings, messages=messages, together=True)
         )
         if committed.refused:
             for found, result in zip(group.found, committed.changes, strict=True):
@@ -398,6 +409,15 @@ class Ingest:
             ]
             self._feed.written(documents)
         return True
+
+    async def _messages(self, group: _Group, puts: Sequence[Put]) -> list[Message]:
+        """What webhooks hear of a group: reports together, each new sensor by itself."""
+        messages: list[Message] = []
+        for put in puts:
+            messages += await self._outbox.changed(put.app, "create", [Item(put.type, put.public)])
+        for app, said in group.said.items():
+            messages += await self._outbox.reported(app, said)
+        return messages
 
     async def _sensors(self, group: _Group) -> list[Put]:
         """The objects of sensors found by this group; units come from the things' `sensorUnits`."""

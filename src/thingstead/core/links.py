@@ -58,7 +58,8 @@ class Links:
 
     async def unlink(self, app: str, id: str, type2: str, id2: str, actor: Principal) -> None:
         """Delete the link of two objects, if there is one."""
-        await self._objects.delete_many(app, await self._linkers(app, id, type2, id2), actor)
+        for linker in await self._linkers(app, id, type2, id2):
+            await self._objects.delete(app, linker, actor)
 
     async def linked(self, app: str, id: str, find: Find) -> Page:
         """Linked objects as they are now, by `find` over the linkers (`model.links.linked`): pages, order, cursor and

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.outbox import Item, Outbox
 from thingstead.core.shapes import document_of, document_of_put, object_of
 from thingstead.model import constraints, types
 from thingstead.model import objects as model
@@ -129,6 +130,7 @@ class Objects:
         hub: Hub,
         feed: Feed,
         register: Register,
+        outbox: Outbox,
         kinds: Mapping[str, Kind],
     ) -> None:
         self._store = store
@@ -137,6 +139,7 @@ class Objects:
         self._hub = hub
         self._feed = feed
         self._register = register
+        self._outbox = outbox
         self._kinds = kinds
         self._plain = Kind()
 
@@ -150,12 +153,11 @@ class Objects:
         """PUT: the object at `draft.id` becomes what the body says, whether it was there or not."""
         return await self._write(app, draft, actor, "overwrite")
 
-    async def _write(self, app: str, draft: Draft, actor: Principal, op: Op) -> Written:
+    async def _write(self, app: str, draft: Draft, actor: Principal, op: Op, event: str = "create") -> Written:
         for _ in range(_ATTEMPTS):
             work = await self._draft(app, draft, actor, op)
-            written = (await self._commit(app, [work], together=bool(work.prepared.changes or work.prepared.shadows)))[
-                0
-            ]
+            together = bool(work.prepared.changes or work.prepared.shadows)
+            written = (await self._commit(app, [work], event, together=together))[0]
             if isinstance(written, Written):
                 return written
             if not isinstance(written, _Stale):
@@ -169,7 +171,7 @@ class Objects:
         works = await self._drafts(app, drafts, actor)
         works[0].prepared.shadows.extend(shadows)
         made: list[Written] = []
-        for outcome in await self._commit(app, works, together=True):
+        for outcome in await self._commit(app, works, _of_many("create", works), together=True):
             if isinstance(outcome, _Stale):
                 return None
             if isinstance(outcome, ThingsteadError):
@@ -185,7 +187,8 @@ class Objects:
         Objects without a kind share a transaction; what a kind adds is stored with its object or not at all.
         """
         if together:
-            made = await self._commit(app, await self._drafts(app, drafts, actor), together=True)
+            all_works = await self._drafts(app, drafts, actor)
+            made = await self._commit(app, all_works, _of_many("create", all_works), together=True)
             for outcome in made:
                 if isinstance(outcome, ThingsteadError):
                     raise outcome
@@ -195,7 +198,8 @@ class Objects:
         places: list[int] = []
         single: list[int] = []
         for n, draft in enumerate(drafts):
-            if types.clean(draft.type) in self._kinds:
+            kind = self._kinds.get(types.clean(draft.type))
+            if kind is not None and kind.alone:
                 single.append(n)
                 continue
             try:
@@ -203,11 +207,14 @@ class Objects:
                 places.append(n)
             except (InvalidInput, Conflict) as error:
                 outcomes[n] = error
-        for place, outcome in zip(places, await self._commit(app, works), strict=True):
-            outcomes[place] = outcome
+        for place, outcome in zip(places, await self._commit(app, works, "createAll"), strict=True):
+            if isinstance(outcome, _Stale):  # with its neighbours: nobody else may keep it from being made
+                single.append(place)
+            else:
+                outcomes[place] = outcome
         for n in single:
             try:
-                outcomes[n] = await self.create(app, drafts[n], actor)
+                outcomes[n] = await self._write(app, drafts[n], actor, "create", "createAll")
             except (InvalidInput, Conflict, NotSupported) as error:
                 outcomes[n] = error
         return [o for o in outcomes if o is not None]
@@ -219,21 +226,27 @@ class Objects:
 
         `keys` replace a thing's keys of the same scopes; then also KeyTaken.
         """
-        outcome = (await self.patch_many(app, [(id, body)], actor, keys=keys))[0]
+        outcome = (await self._patch(app, [(id, body)], actor, "update", keys))[0]
         if isinstance(outcome, ThingsteadError):
             raise outcome
         return outcome
 
     async def patch_many(
+        self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal, *, validate: bool = True
+    ) -> list[Written | ThingsteadError]:
+        """Merge several bodies; each has its own outcome, in order. `validate`: check constraints (objects.md D3)."""
+        return await self._patch(app, items, actor, "updateAll", (), validate=validate)
+
+    async def _patch(
         self,
         app: str,
         items: Sequence[tuple[str, JsonObject]],
         actor: Principal,
+        event: str,
+        keys: tuple[Key, ...],
         *,
-        keys: tuple[Key, ...] = (),
         validate: bool = True,
     ) -> list[Written | ThingsteadError]:
-        """Merge several bodies; each has its own outcome, in order. `validate`: check constraints (objects.md D3)."""
         outcomes: list[Written | ThingsteadError | None] = [None] * len(items)
         left = list(range(len(items)))
         for _ in range(_ATTEMPTS):
@@ -257,7 +270,7 @@ class Objects:
                     places.append(n)
                 except ThingsteadError as error:
                     outcomes[n] = error
-            for place, outcome in zip(places, await self._commit(app, works), strict=True):
+            for place, outcome in zip(places, await self._commit(app, works, event), strict=True):
                 if isinstance(outcome, _Stale):
                     retry.append(place)
                 else:
@@ -290,7 +303,9 @@ class Objects:
             else:
                 works.append(await self._draft(app, pair.draft, Principal("app", app), "create"))
                 works[1].put = msgspec.structs.replace(works[1].put, expect=expect)
-            outcome = (await self._commit(app, works, together=True))[0]
+            gone = [Item(second.type, second.public)] if pair.draft is None and second is not None else []
+            events = ("update", "create")[: len(works)]
+            outcome = (await self._commit(app, works, events, gone=gone, together=True))[0]
             if isinstance(outcome, Written):
                 return True
             if not isinstance(outcome, _Stale):
@@ -299,6 +314,9 @@ class Objects:
 
     async def delete(self, app: str, id: str, actor: Principal) -> bool:
         """Delete an object and what goes with it. True if it was there."""
+        return await self._delete(app, id, "delete")
+
+    async def _delete(self, app: str, id: str, event: str) -> bool:
         for _ in range(_ATTEMPTS):
             row = await self._store.objects.get(app, id) or await self._evicted(app, id)
             if row is None:
@@ -308,7 +326,10 @@ class Objects:
             prepared = await kind.removing(obj)
             changes = [Remove(app, id, expect=row.rev, line=not obj.stored), *prepared.changes]
             subjects = await self._subjects(obj)
-            committed = await self._store.commit(Batch(changes=changes, shadows=prepared.shadows, together=True))
+            messages = await self._outbox.changed(app, event, [Item(row.type, row.public)])
+            committed = await self._store.commit(
+                Batch(changes=changes, shadows=prepared.shadows, messages=messages, together=True)
+            )
             if not committed.refused:
                 break
         else:
@@ -327,9 +348,52 @@ class Objects:
         return None if public is None else StoredObject(app, id, str(parse_object(public)["type"]), 0, 0, public, None)
 
     async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> None:
-        """Delete several; unknown ids are ignored."""
-        for id in dict.fromkeys(ids):
-            await self.delete(app, id, actor)
+        """Delete several; unknown ids are ignored. Those with which nothing else goes do so in one transaction."""
+        left = list(dict.fromkeys(ids))
+        for _ in range(_ATTEMPTS):
+            rows = await self._store.objects.get_many(app, left)
+            plain = [row for row in rows if self._goes_alone(row.type)]
+            if not plain or await self._delete_plain(app, plain):
+                break
+        else:
+            raise Unavailable("the objects are being changed too often; try again")
+        for row in rows:
+            if not self._goes_alone(row.type):
+                await self._delete(app, row.id, "deleteAll")
+
+    def _goes_alone(self, type_name: str) -> bool:
+        """True if nothing goes with an object of this type when it is deleted."""
+        return type(self._kinds.get(type_name, self._plain)).removing is Kind.removing
+
+    async def _delete_plain(self, app: str, rows: Sequence[StoredObject]) -> bool:
+        """Delete objects with which nothing else goes, all or, if one of them has moved on, none."""
+        changes = [Remove(app, row.id, expect=row.rev) for row in rows]
+        subjects = [await self._subjects(object_of(row)) for row in rows] if not self._hub.quiet else []
+        messages = await self._outbox.changed(app, "deleteAll", [Item(row.type, row.public) for row in rows])
+        committed = await self._store.commit(Batch(changes=changes, messages=messages, together=True))
+        if committed.refused:
+            return False
+        self._feed.written(_beside(changes, committed.changes))
+        for row, names in zip(rows, subjects, strict=False):
+            parent = object_of(row).parentid or ""
+            self._hub.publish(names, ObjectChanged(app, row.id, row.type, "delete", parent, row.public))
+        return True
+
+    async def reindex(self, app: str, ids: Sequence[str]) -> list[str]:
+        """Have the index take objects once more, as they stand: each gets a journal line. The ids of those found."""
+        found: list[str] = []
+        left = list(dict.fromkeys(ids))
+        for _ in range(_ATTEMPTS):
+            await self._feed.room()
+            puts = [_again(row) for row in await self._store.objects.get_many(app, left)]
+            committed = await self._store.commit(Batch(changes=puts)) if puts else Committed()
+            self._feed.written(_beside(puts, committed.changes))
+            stale = [put.id for put, result in zip(puts, committed.changes, strict=True) if isinstance(result, Refused)]
+            found += [put.id for put in puts if put.id not in stale]
+            if not stale:
+                return found
+            left = stale
+        raise Unavailable("the objects are being changed too often; try again")
 
     # --- reads
 
@@ -483,8 +547,18 @@ class Objects:
         )
 
     async def _commit(
-        self, app: str, works: Sequence[_Work], *, together: bool = False
+        self,
+        app: str,
+        works: Sequence[_Work],
+        event: str | Sequence[str],
+        *,
+        gone: Sequence[Item] = (),
+        together: bool = False,
     ) -> list[Written | ThingsteadError]:
+        """Store and tell. Where webhooks hear of it, the works are stored together: an event tells what was stored.
+
+        `event` is that of all works together, or one for each; `gone` are objects whose `delete` goes with them.
+        """
         if not works:
             return []
         names = {work.object.type for work in works if work.object.type not in types.BUILT_IN}
@@ -498,6 +572,16 @@ class Objects:
             together=together,
         )
         try:
+            if not self._outbox.quiet(app):
+                items = [Item(work.object.type, work.put.public) for work in works]
+                told = (
+                    [(event, items)]
+                    if isinstance(event, str)
+                    else [(e, [i]) for e, i in zip(event, items, strict=True)]
+                )
+                told += [("delete", [item]) for item in gone]
+                batch.messages = [m for name, part in told for m in await self._outbox.changed(app, name, part)]
+                batch.together = together or bool(batch.messages)
             committed = await self._store.commit(batch)
         except BaseException:
             await _undo(works)
@@ -522,8 +606,8 @@ class Objects:
             if subjects[n]:
                 op = "create" if outcome.created else "update"
                 parent = work.object.parentid or ""
-                event = ObjectChanged(app, work.object.id, work.object.type, op, parent, outcome.public)
-                self._hub.publish(subjects[n], event)
+                change = ObjectChanged(app, work.object.id, work.object.type, op, parent, outcome.public)
+                self._hub.publish(subjects[n], change)
             if work.prepared.after is not None:
                 await work.prepared.after()
             if work.object.type == "thing":
@@ -563,8 +647,19 @@ class Objects:
         return await self._store.objects.count(app, type=type, parent=parent)
 
 
+def _of_many(event: str, works: Sequence[_Work]) -> str:
+    """The event of a write of one object or of several."""
+    return event if len(works) == 1 else f"{event}All"
+
+
 class _Stale(Conflict):
     """The row moved on; compute the change again."""
+
+
+def _again(row: StoredObject) -> Put:
+    """A write that changes nothing."""
+    parent = object_of(row).parentid
+    return Put(row.app, row.id, row.type, row.docid, row.public, row.private, parent=parent, expect=row.rev)
 
 
 def _beside(changes: Sequence[Change], results: Sequence[Changed | Refused]) -> list[Document | Removal]:

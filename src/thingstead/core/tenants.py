@@ -16,6 +16,8 @@ import msgspec
 from cachebox import LRUCache
 
 from thingstead.core.objects import Feed
+from thingstead.core.outbox import Item as Told
+from thingstead.core.outbox import Outbox
 from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model import constraints, ids, types
@@ -91,6 +93,7 @@ class Tenants:
         sealer: Sealer,
         hub: Hub,
         feed: Feed,
+        outbox: Outbox,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -100,6 +103,7 @@ class Tenants:
         self._sealer = sealer
         self._hub = hub
         self._feed = feed
+        self._outbox = outbox
         self._apps: LRUCache[str, App | None] = LRUCache(CACHED_APPS)
         self._watching: list[Callable[[str], None]] = []
         self._epoch = 0  # moves with every `forget`: what was read before it is not kept
@@ -396,7 +400,8 @@ class Tenants:
     async def _write(self, obj: Object, expect: int, items: Sequence[Item]) -> bool:
         public = obj.public()
         put = Put(obj.app, obj.id, obj.type, obj.docid, public, obj.private(), expect=expect)
-        committed = await self._store.commit(Batch(changes=(put,), items=items, together=True))
+        messages = await self._outbox.changed(self.root, "create", [Told(obj.type, public)])
+        committed = await self._store.commit(Batch(changes=(put,), items=items, messages=messages, together=True))
         result = committed.changes[0]
         if not isinstance(result, Changed):
             return False

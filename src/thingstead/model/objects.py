@@ -113,6 +113,8 @@ class Object(msgspec.Struct):
                 out.pop(name, None)
         if self.type == links.LINKER:
             out[links.MARKS] = links.marks(self.own)
+        if "secret" in self.own:
+            out.pop("secret", None)  # of a webhook: shown to its app, never searchable (objects.md D13)
         if self.custom:
             out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
         return out

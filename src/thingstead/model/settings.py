@@ -117,6 +117,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _key("http.certificate", "file: PEM certificate chain; the main port is then HTTPS")
     ] = ""
     http_key: Annotated[str, _key("http.key", "file: PEM private key of http.certificate")] = ""
+    webhooks_enabled: Annotated[bool, _key("para.webhooks_enabled", "send events to webhooks")] = False
+    max_failed_webhook_attempts: Annotated[
+        int, _key("para.max_failed_webhook_attempts", "failures before a webhook is disabled", 1)
+    ] = 10
+    webhooks_max_attempts: Annotated[
+        int, _key("webhooks.max_attempts", "tries of one delivery before it is given up; 1: none after the first", 1)
+    ] = 8
+    webhooks_allow_private: Annotated[
+        bool, _key("webhooks.allow_private", "webhooks may be at private, loopback and link-local addresses")
+    ] = False
+    default_queue_name: Annotated[str, _key("para.default_queue_name", "name of the river's queue")] = "para-default"
+    queue_link_enabled: Annotated[bool, _key("para.queue_link_enabled", "river: objects come from the queue")] = False
+    queue_polling_interval: Annotated[
+        int, _key("para.queue.polling_interval_seconds", "pause after the queue was found empty, s", 1)
+    ] = 10
+    queue_polling_sleep: Annotated[
+        int, _key("para.queue.polling_sleep_seconds", "pause after it was found empty three times, s", 1)
+    ] = 60
+    river_max_indexing_retries: Annotated[
+        int, _key("para.river.max_indexing_retries", "tries to index objects that are not there yet", 0)
+    ] = 5
     hypermedia_read: Annotated[Access, _key("hypermedia.read", "who may read through hypermedia")] = ""
     hypermedia_write: Annotated[Access, _key("hypermedia.write", "who may write through hypermedia")] = "auth"
     agent_access: Annotated[Access, _key("agent.access", "who may call /iot")] = ""

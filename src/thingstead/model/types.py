@@ -15,6 +15,7 @@ from thingstead.model.values import Json
 RESERVED: Final = frozenset({"search", "searches", "util", "utils", "para"})
 GENERIC: Final = "sysprop"
 VOTE: Final = "vote"  # it alone has neither tags nor votes
+PARA_LEVEL: Final = "1.54.0"  # of Para's API; clients expect that it begins with 1
 
 _PRINTABLE = re.compile(r"[ -~]+")
 _NOT_NAME = re.compile(r"[\W_]+")
@@ -138,9 +139,9 @@ _SPECS = (
         "webhook",
         {n: Field() for n in ("targetUrl", "secret", "typeFilter", "propertyFilter")}
         | {"urlEncoded": Field(flag_of, default=True), "active": Field(flag_of, default=False)}
-        | {"tooManyFailures": Field(flag_of, default=False), "customEvents": Field(texts_of)}
+        | {"tooManyFailures": Field(flag_of, default=False), "customEvents": Field(texts_of, default=[])}
         | {n: Field(flag_of, default=False) for n in ("create", "update", "delete")}
-        | {n: Field(flag_of, default=False) for n in ("createAll", "updateAll", "deleteAll")}
+        | {n: Field(flag_of, default=False) for n in ("createAll", "updateAll", "deleteAll", "report")}
         | {"repeatedDeliveryAttempts": Field(integer_of, default=1)},
     ),
     TypeSpec(GENERIC, custom=True),

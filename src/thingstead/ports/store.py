@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from thingstead.ports.queue import Message, Queue
+
 
 class Key(NamedTuple):
     """A unique name of an object beside its id: (thing, path), (resource, apikey), kit id, fingerprint, ..."""
@@ -139,7 +141,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class Batch(msgspec.Struct):
     """What one caller wants written in one transaction.
 
-    Readings, items and desired lines are never refused by themselves, only with the whole of a `together` batch.
+    Readings, items, desired lines and messages are never refused by themselves, only with the whole of a `together`
+    batch.
     """
 
     changes: Sequence[Change] = ()
@@ -149,6 +152,7 @@ class Batch(msgspec.Struct):
     desired: Sequence[
         tuple[str, str]
     ] = ()  # (app, thing) whose desired state changed: one journal line each, op "desired"
+    messages: Sequence[Message] = ()  # pushed to the store's own queue with the rest, or not at all
     together: bool = False  # all or nothing; shadows and readings then also depend on the changes
 
 
@@ -316,6 +320,11 @@ class Store(Protocol):
 
     @property
     def items(self) -> ItemReads: ...
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that `Batch.messages` are pushed to."""
+        ...
 
     async def commit(self, batch: Batch) -> Committed:
         """Write a batch; returns once it is durable. A caller that is cancelled meanwhile may still have written.

@@ -19,17 +19,21 @@ from thingstead.core.kinds.base import Kind
 from thingstead.core.kinds.links import LinkerKind, VoteKind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
+from thingstead.core.kinds.webhook import WebhookKind
 from thingstead.core.links import Links
 from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.outbox import Outbox
+from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
 from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
+from thingstead.core.webhooks import Webhooks
 from thingstead.engines.folder import FolderFiles
 from thingstead.engines.inprocess import InProcessCache, InProcessHub
 from thingstead.engines.local.broker import LocalBroker
@@ -66,6 +70,8 @@ class Built(msgspec.Struct, frozen=True):
 
     async def close(self) -> None:
         """Settle what was submitted, then close hub, search and store."""
+        await self.backend.river.close()
+        await self.backend.webhooks.close()
         await self.backend.ingest.close()
         await self.backend.hub.close()
         await self.backend.search.close()
@@ -161,7 +167,8 @@ async def _wire(
     )
     await search.recover(rows.journal, catalogue.current, catalogue.everything, catalogue.unstored)
     sealer = Sealer(secret_key, entropy)
-    tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search)
+    outbox = Outbox(store, clock, enabled=settings.webhooks_enabled)
+    tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search, outbox)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
     app = AppKind(tenants)
     kinds: Mapping[str, Kind] = {
@@ -172,12 +179,15 @@ async def _wire(
         "tag": TagKind(),
         "thing": thing,
         "vote": VoteKind(),
+        "webhook": WebhookKind(entropy, outbox.forget),
     }
-    objects = Objects(store, clock, ids, hub, search, tenants, kinds)
-    ingest = Ingest(store, clock, ids, hub, search)
+    objects = Objects(store, clock, ids, hub, search, tenants, outbox, kinds)
+    ingest = Ingest(store, clock, ids, hub, search, outbox)
     identity = Identity(store, tenants, settings, clock)
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
+    webhooks = Webhooks(store.queue, objects, tenants, outbox, settings, clock, ids, entropy)
+    river = River(store.queue, objects, tenants, webhooks, settings)
 
     def smtp(server: MailServer) -> Mailer:
         return SmtpMailer(server, clock, entropy)
@@ -206,10 +216,15 @@ async def _wire(
         measures=Measures(agents, ingest, tenants, clock),
         links=Links(objects, search),
         votes=Votes(objects, clock),
+        webhooks=webhooks,
+        river=river,
         health=_health(store, search, tenants.root, clock, settings),
     )
     root_keys = await tenants.ensure_root()
     await backend.health.check()
+    if settings.webhooks_enabled or settings.queue_link_enabled:
+        webhooks.start()
+        river.start()
     return Built(backend, local, app, root_keys)
 
 

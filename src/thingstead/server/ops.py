@@ -77,13 +77,51 @@ def _word(good: bool) -> str:
     return "healthy" if good else "unhealthy"
 
 
+class _Queues(Collector):
+    """Webhooks and river: what has become of their messages, and how many wait."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._lengths: list[tuple[str, int, int]] = []
+
+    async def look(self) -> None:
+        """Count the queues; called before `collect`, which cannot wait."""
+        webhooks, river = await self._backend.webhooks.count(), await self._backend.river.count()
+        self._lengths = [("webhooks", webhooks.waiting, webhooks.dead), ("river", river.waiting, river.dead)]
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """What is there now, and what has happened since the start."""
+        waiting = GaugeMetricFamily("thingstead_queue_waiting", "Messages in the queue", labels=("queue",))
+        dead = GaugeMetricFamily("thingstead_queue_dead", "Messages given up and kept", labels=("queue",))
+        for name, length, buried in self._lengths:
+            waiting.add_metric((name,), length)
+            dead.add_metric((name,), buried)
+        yield waiting
+        yield dead
+        stats = self._backend.webhooks.stats
+        for name, about in (
+            ("delivered", "Webhook requests answered with success"),
+            ("failed", "Webhook requests that failed"),
+            ("given_up", "Webhook deliveries given up"),
+            ("disabled", "Webhooks disabled after failures"),
+        ):
+            yield CounterMetricFamily(f"thingstead_webhooks_{name}", about, getattr(stats, name))
+        yield CounterMetricFamily(
+            "thingstead_river_handled", "River messages handled", self._backend.river.stats.handled
+        )
+        yield CounterMetricFamily(
+            "thingstead_river_dropped", "River messages dropped", self._backend.river.stats.dropped
+        )
+
+
 def ops(backend: Backend, stats: Callable[[], Stats], listeners: Mapping[str, HttpListener]) -> AsgiApp:
     """The app for `/health`, `/metrics` and named paths without anything behind them: 404."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    for collector in (_Mqtt(stats), _Dropped(backend.metrics), _Requests(listeners)):
+    queues = _Queues(backend)
+    for collector in (_Mqtt(stats), _Dropped(backend.metrics), _Requests(listeners), queues):
         registry.register(collector)
 
     async def allowed(scope: Scope) -> bool:
@@ -103,6 +141,7 @@ def ops(backend: Backend, stats: Callable[[], Stats], listeners: Mapping[str, Ht
         if path == "/health":
             await send_answer(send, *_health(backend.health))
         elif path == "/metrics" and await allowed(scope):
+            await queues.look()
             await send_answer(send, 200, generate_latest(registry), content_type=b"text/plain; version=0.0.4")
         elif path == "/metrics":
             body = b'{"code":403,"message":"Metrics are for loopback or the root app."}'

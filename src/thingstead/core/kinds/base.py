@@ -25,6 +25,7 @@ class Draft(msgspec.Struct, kw_only=True):
     server: JsonObject = {}  # values of fields declared `server` in model/types
     hidden: JsonObject = {}  # goes to the private bytes
     keys: tuple[Key, ...] = ()
+    posted: bool = False  # a POST of one object: types with a create logic of their own run it (objects.md 3)
     credentials: bool = False  # things: provision at the service broker (only /v1 does, doors.md 23)
 
 
@@ -45,6 +46,7 @@ class Kind:
 
     generated_ids = False  # True: POST ignores an id in the body
     lasting = False  # True: it cannot be kept out of the store (`stored` false)
+    alone = True  # False: it adds nothing to the batch of its object, which may share one with others
     reads_old = False  # True: `prepare` needs the object that an overwrite replaces
 
     def new_id(self, body: JsonObject) -> str | None:

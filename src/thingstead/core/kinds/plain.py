@@ -19,6 +19,8 @@ from thingstead.ports.store import ShadowPut, Store
 class TagKind(Kind):
     """Kind `tag`: id `tag:<name>`, name and id follow from each other (objects.md 2.2)."""
 
+    alone = False
+
     def new_id(self, body: JsonObject) -> str | None:
         """`tag:` and the normalised tag."""
         tag = body.get("tag")

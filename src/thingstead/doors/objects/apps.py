@@ -13,9 +13,9 @@ from thingstead.doors.objects.render import NO_STORE, Answer
 from thingstead.model import options, types
 from thingstead.model.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
 from thingstead.model.query.build import Find, Pager
+from thingstead.model.types import PARA_LEVEL
 from thingstead.model.values import Json, JsonObject, dump, parse_object
 
-PARA_LEVEL: Final = "1.54.0"  # what clients may expect; it must begin with 1
 _INFO: Final = "Save the secret key! It is showed only once!"
 
 _OPTION_TYPES: Final[Mapping[options.Format, bytes]] = {

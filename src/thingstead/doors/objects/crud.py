@@ -45,6 +45,7 @@ class Crud:
         self._tenants = backend.tenants
         self._votes = backend.votes
         self._vote_periods = backend.settings.vote_locked_after, backend.settings.vote_expires_after
+        self._webhooks = backend.webhooks
 
     def _addressed(self, call: Call, refused: InvalidInput | NotFound) -> tuple[str, str]:
         """Tenant and id of the addressed object: an app reads and changes itself, though it lies in root's tenant."""
@@ -75,7 +76,11 @@ class Crud:
         check_id(body.get("id"))
         if not body or type_name == "app" or is_app_id(body.get("id")):
             raise InvalidInput("Failed to create object.", field="id" if is_app_id(body.get("id")) else "type")
-        draft = Draft(type=type_name, body=body, credentials=type_name == "thing")
+        if type_name == "webhook" and body.get("triggeredEvent") not in (None, ""):
+            shown = await self._webhooks.trigger(call.app.identifier, body)
+            public = render.shown(shown.public(), selected(call.params()))
+            return Answer(201, public, headers=(render.location(shown),))
+        draft = Draft(type=type_name, body=body, posted=True, credentials=type_name == "thing")
         result = await self._objects.create(call.app.identifier, draft, call.principal)
         headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
         return Answer(201, render.written(result, selected(call.params())), headers=headers)

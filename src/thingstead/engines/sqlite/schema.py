@@ -2,7 +2,7 @@
 
 Promises: a new file gets its tables in one transaction; a file of a newer schema is refused with NotSupported, a
 `series.db` that belongs to another `store.db` with NotSupported; every connection has the pragmas it asked for.
-It does not migrate: the first change of schema brings that with it.
+A file of an older schema is brought to this one, in one transaction, when it is opened.
 """
 
 import uuid as uuid_format
@@ -46,7 +46,6 @@ def query(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -
 
 STORE_FILE = "store.db"
 SERIES_FILE = "series.db"
-SCHEMA = 1  # PRAGMA user_version of both files
 
 # Blobs stand last in a row, so that reading the other columns never walks overflow pages.
 _STORE_TABLES = """
@@ -93,6 +92,16 @@ CREATE TABLE items(
     space TEXT NOT NULL, key TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY(space, key)
 ) STRICT, WITHOUT ROWID;
 """
+_QUEUE_TABLES = """
+CREATE TABLE queue(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, lane TEXT NOT NULL, due INTEGER NOT NULL,
+    pushed INTEGER NOT NULL, attempts INTEGER NOT NULL, dead INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX queue_lane ON queue(name, lane) WHERE dead = 0;
+CREATE INDEX queue_loose ON queue(name, due) WHERE dead = 0 AND lane = '';
+CREATE INDEX queue_dead ON queue(name) WHERE dead = 1;
+"""
+_STORE_STEPS = (_STORE_TABLES, _QUEUE_TABLES)  # from each schema (PRAGMA user_version) to the next
 
 # hourly: total counts every reading, count/min/max/sum only the numeric ones; hour = floor(time / 3600 s).
 _SERIES_TABLES = """
@@ -164,34 +173,37 @@ def read_meta(connection: apsw.Connection, name: str) -> Any:
     return rows[0][0] if rows else None
 
 
-def _prepare(connection: apsw.Connection, tables: str, meta: Mapping[str, str | int]) -> None:
-    """Make the tables of a new file; refuse a newer one."""
+def _prepare(connection: apsw.Connection, steps: Sequence[str], meta: Mapping[str, str | int]) -> None:
+    """Make the tables of a new file, add to an older one, refuse a newer one."""
     version: int = query(connection, "PRAGMA user_version")[0][0]
-    if version > SCHEMA:
+    schema = len(steps)
+    if version > schema:
         raise NotSupported(
-            f"{connection.filename} has schema {version}, this release knows schemas up to {SCHEMA}: "
+            f"{connection.filename} has schema {version}, this release knows schemas up to {schema}: "
             "use the release that wrote it, or a newer one"
         )
-    if version == SCHEMA:
+    if version == schema:
         return
     with connection:
-        for statement in tables.split(";"):
-            if statement.strip():
-                query(connection, statement)
-        cursor_of(connection).executemany("INSERT INTO main.meta VALUES(?, ?)", list(meta.items()))
-        query(connection, f"PRAGMA user_version={SCHEMA}")
+        for tables in steps[version:]:
+            for statement in tables.split(";"):
+                if statement.strip():
+                    query(connection, statement)
+        if version == 0:
+            cursor_of(connection).executemany("INSERT INTO main.meta VALUES(?, ?)", list(meta.items()))
+        query(connection, f"PRAGMA user_version={schema}")
 
 
 def prepare_store(connection: apsw.Connection, entropy: Entropy) -> str:
     """Make or check `store.db`; returns its uuid."""
     fresh = str(uuid_format.UUID(bytes=entropy.token(16), version=4))
-    _prepare(connection, _STORE_TABLES, {"uuid": fresh, "head_high": 0, "scrub": 0})
+    _prepare(connection, _STORE_STEPS, {"uuid": fresh, "head_high": 0, "scrub": 0})
     return str(read_meta(connection, "uuid"))
 
 
 def prepare_series(connection: apsw.Connection, uuid: str) -> None:
     """Make or check `series.db`, which must belong to the store `uuid`."""
-    _prepare(connection, _SERIES_TABLES, {"uuid": uuid, "mark": 0})
+    _prepare(connection, (_SERIES_TABLES,), {"uuid": uuid, "mark": 0})
     held = str(read_meta(connection, "uuid"))
     if held != uuid:
         raise NotSupported(

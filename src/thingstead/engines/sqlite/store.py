@@ -19,10 +19,12 @@ from thingstead.engines.sqlite.items import Items
 from thingstead.engines.sqlite.journal import Caps, Journal, Logs
 from thingstead.engines.sqlite.merge import Merger
 from thingstead.engines.sqlite.objects import Objects
+from thingstead.engines.sqlite.queue import SqliteQueue
 from thingstead.engines.sqlite.reader import Reader
 from thingstead.engines.sqlite.readings import Readings, load_heads
 from thingstead.engines.sqlite.schema import STORE_FILE, open_writer, prepare_store
 from thingstead.engines.sqlite.shadows import Shadows
+from thingstead.engines.sqlite.transaction import Step, Transaction
 from thingstead.engines.sqlite.writer import Done, Passed, Writer
 from thingstead.model.errors import StoreFailed
 from thingstead.ports.environment import Clock, Entropy
@@ -78,6 +80,7 @@ class SqliteStore:
         self.readings = Readings(self._reader, self._heads, self._logs)
         self.journal = Journal(self._reader, self._logs)
         self.items = Items(self._reader)
+        self.queue = SqliteQueue(self._reader, self._submitted, clock)
 
     @classmethod
     def open(
@@ -114,7 +117,7 @@ class SqliteStore:
         """See the port."""
         await self._submitted(Passed(log, follower, seq))
 
-    def _submitted(self, work: Batch | Passed) -> asyncio.Future[Committed]:
+    def _submitted(self, work: Batch | Passed | Step) -> asyncio.Future[Committed]:
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Committed | BaseException) -> None:
@@ -128,10 +131,12 @@ class SqliteStore:
         self._writer.submit(work, done)
         return future
 
-    def _after_group(self, readings: bool) -> None:
-        """Between groups: see to the WAL, and to merges of the head."""
+    def _after_group(self, tx: Transaction) -> None:
+        """Between groups: see to the WAL, to merges of the head, and to who waits for messages."""
         self._checkpointer.after_group()
-        if not readings or self._closed:
+        if tx.pushed:
+            self.queue.committed(tx.pushed)
+        if not tx.readings or self._closed:
             return
         loop = asyncio.get_running_loop()
         self._last_reading = loop.time()

@@ -1,10 +1,11 @@
 """The state of one transaction of the writer, shared by all batches of a group.
 
 It collects what is written once per group (journal lines, cursors) and what becomes visible in memory only after
-COMMIT. It decides nothing: objects, shadows, readings and items write through it.
+COMMIT. It decides nothing: objects, shadows, readings, items and the queue write through it.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from thingstead.engines.sqlite.schema import Cursor
 from thingstead.ports.store import Reading, Refused
@@ -17,7 +18,7 @@ _INSERT_JOURNAL = "INSERT INTO journal(seq, at, op, app, id, type, public) VALUE
 class Transaction:
     """One BEGIN ... COMMIT. Sequences start where the last committed transaction left them."""
 
-    __slots__ = ("_lines", "cursor", "cursors", "head", "now", "readings", "seq")
+    __slots__ = ("_lines", "cursor", "cursors", "head", "now", "pushed", "readings", "seq")
 
     def __init__(self, cursor: Cursor, now: int, seq: int, head: int):
         self.cursor = cursor
@@ -26,6 +27,7 @@ class Transaction:
         self.head = head  # the last head sequence given
         self.readings: list[Reading] = []  # of the head rows written, in order
         self.cursors: dict[tuple[str, str], int] = {}  # (log, follower) -> seq
+        self.pushed: set[str] = set()  # names of the queues that got messages
         self._lines: list[tuple[Any, ...]] = []
 
     def line(self, op: str, app: str, id: str, type: str, public: bytes | None = None) -> int:
@@ -54,3 +56,7 @@ class Transaction:
         """Write the collected journal lines; the last step before COMMIT."""
         if self._lines:
             self.cursor.executemany(_INSERT_JOURNAL, self._lines)
+
+
+Step: TypeAlias = Callable[[Transaction], None]
+"""Something of the engine's own that is written in a group's transaction."""

@@ -13,12 +13,12 @@ from typing import NamedTuple, TypeAlias
 
 import apsw
 
-from thingstead.engines.sqlite import items, objects, shadows
+from thingstead.engines.sqlite import items, objects, queue, shadows
 from thingstead.engines.sqlite.heads import Heads
 from thingstead.engines.sqlite.journal import Logs
 from thingstead.engines.sqlite.readings import append
 from thingstead.engines.sqlite.schema import cursor_of
-from thingstead.engines.sqlite.transaction import Transaction
+from thingstead.engines.sqlite.transaction import Step, Transaction
 from thingstead.model.errors import InvalidInput, StoreFailed, ThingsteadError
 from thingstead.ports.environment import Clock
 from thingstead.ports.store import Batch, Changed, Committed, Put, Refused
@@ -38,7 +38,8 @@ class Passed(NamedTuple):
     seq: int
 
 
-_Entry: TypeAlias = tuple[Batch | Passed | None, Done]  # None: trim only
+Work: TypeAlias = Batch | Passed | Step | None  # None: trim only
+_Entry: TypeAlias = tuple[Work, Done]
 
 _NOTHING = Committed()
 # What a batch can cause by itself; every other apsw.Error is about the file or the disk.
@@ -57,7 +58,7 @@ class Writer:
         *,
         group_seconds: float,
         timer: Callable[[], float],
-        committed: Callable[[bool], None],
+        committed: Callable[[Transaction], None],
     ):
         self._connection = connection
         self._cursor = cursor_of(connection)
@@ -66,7 +67,7 @@ class Writer:
         self._clock = clock
         self._group_seconds = group_seconds
         self._timer = timer
-        self._committed = committed  # told after each group: did it append readings?
+        self._committed = committed  # told after each group
         self._pending: deque[_Entry] = deque()
         self._scheduled = False
         self._trim_timer: asyncio.TimerHandle | None = None
@@ -74,7 +75,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def submit(self, work: Batch | Passed | None, done: Done) -> None:
+    def submit(self, work: Work, done: Done) -> None:
         """Queue work for the next group; `done` is called once, in the loop, with its outcome."""
         if self._closed:
             raise StoreFailed("the store is closed")
@@ -114,8 +115,10 @@ class Writer:
                     outcomes.append(_NOTHING)
                     if work is None:
                         trim = True
-                    else:
+                    elif isinstance(work, Passed):
                         self._logs.passed(tx, *work)
+                    else:
+                        work(tx)
                 if self._timer() > deadline:
                     break
             tx.write_lines()
@@ -135,7 +138,7 @@ class Writer:
         if tx.readings:
             self._heads.extend(first, tx.readings)
         self._report(zip(taken, outcomes, strict=True))
-        self._committed(bool(tx.readings))
+        self._committed(tx)
         if self._logs.backlog(tx.now):
             self.trim_later(TRIM_SOON)
 
@@ -224,6 +227,8 @@ def _apply(tx: Transaction, batch: Batch) -> Committed:
         objects.desired(tx, app, thing)
     for item in batch.items:
         items.put(tx, item)
+    if batch.messages:
+        queue.push(tx, batch.messages)
     head = append(tx, batch.readings) if batch.readings else 0
     return Committed(changes, rows, head=head)
 
