@@ -22,6 +22,7 @@ import msgspec
 from thingstead.core.metrics import CACHE, DAO, Metrics
 from thingstead.core.shapes import object_of
 from thingstead.ports.cache import Cache
+from thingstead.ports.queue import Queue
 from thingstead.ports.store import (
     Batch,
     Change,
@@ -88,6 +89,11 @@ class CachedStore:
     def items(self) -> ItemReads:
         """See the port."""
         return self._store.items
+
+    @property
+    def queue(self) -> Queue:
+        """See the port."""
+        return self._store.queue
 
     async def passed(self, follower: str, seq: int, *, log: Literal["journal", "head"] = "journal") -> None:
         """See the port."""

@@ -352,18 +352,20 @@ class Objects:
         left = list(dict.fromkeys(ids))
         for _ in range(_ATTEMPTS):
             rows = await self._store.objects.get_many(app, left)
-            plain = [row for row in rows if self._goes_alone(row.type)]
+            plain = [row for row in rows if self._goes_alone(row)]
             if not plain or await self._delete_plain(app, plain):
                 break
         else:
             raise Unavailable("the objects are being changed too often; try again")
-        for row in rows:
-            if not self._goes_alone(row.type):
-                await self._delete(app, row.id, "deleteAll")
+        gone = {row.id for row in plain}
+        for id in left:
+            if id not in gone:
+                await self._delete(app, id, "deleteAll")
 
-    def _goes_alone(self, type_name: str) -> bool:
-        """True if nothing goes with an object of this type when it is deleted."""
-        return type(self._kinds.get(type_name, self._plain)).removing is Kind.removing
+    def _goes_alone(self, row: StoredObject) -> bool:
+        """True if nothing goes with this object when it is deleted, and it has a row."""
+        removing = type(self._kinds.get(row.type, self._plain)).removing
+        return removing is Kind.removing and b'"stored":false' not in row.public
 
     async def _delete_plain(self, app: str, rows: Sequence[StoredObject]) -> bool:
         """Delete objects with which nothing else goes, all or, if one of them has moved on, none."""

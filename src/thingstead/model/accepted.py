@@ -28,13 +28,11 @@ def _core() -> Iterator[tuple[str, Row]]:
     yield "q", ("LocalQueue", "queue plugin")
     yield "fs", ("LocalFileStore", "file store plugin")
     yield "search_enabled", (True, "index and search; here always on")
-    yield "webhooks_enabled", (False, "webhooks")
     yield "cluster_name", ("para-prod", "isolates deployments that share plugins")
     yield "core_package_name", ("", "package of user-defined classes")
     yield "admin_ident", ("", "identifier of the first administrator")
     yield "executor_threads", (2, "worker threads")
     yield "executor_service_enabled", (True, "run background tasks asynchronously; here always")
-    yield "max_failed_webhook_attempts", (10, "failures before a webhook is disabled")
     yield "reindex_batch_size", (100, "documents per batch of a re-index")
     yield "sync_index_with_db", (True, "drop index entries missing from the database; here always")
     yield "read_from_index", (False, "answer searches from the index")
@@ -89,11 +87,6 @@ def _security() -> Iterator[tuple[str, Row]]:
 
 
 def _queue() -> Iterator[tuple[str, Row]]:
-    yield "default_queue_name", ("para-default", "name of the queue")
-    yield "queue_link_enabled", (False, "river: poll the queue")
-    yield "queue.polling_sleep_seconds", (60, "sleep of an idle river, s")
-    yield "queue.polling_interval_seconds", (10, "interval of polling, s")
-    yield "river.max_indexing_retries", (5, "retries of queued indexing")
     yield "indexing_sync_interval_sec", (10, "interval at which index messages are batched, s")
 
 
