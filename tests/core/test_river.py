@@ -190,8 +190,8 @@ def test_settings_of_queue_and_river_have_their_keys() -> None:
         ],
         None,
         pytest.fail,
-    )
-    assert (found.settings.webhooks_enabled, found.settings.max_failed_webhook_attempts, found.settings.queue_link_enabled) == (True, 3, True)
+    ).settings
+    assert (found.webhooks_enabled, found.max_failed_webhook_attempts, found.queue_link_enabled) == (True, 3, True)
     assert (found.default_queue_name, found.queue_polling_sleep, found.queue_polling_interval) == ("q", 5, 2)
     assert (found.river_max_indexing_retries, found.webhooks_allow_private) == (1, True)
     assert found.webhooks_max_attempts == 2
