@@ -50,6 +50,7 @@ from thingstead.ports.store import (
 
 __all__ = ["Draft", "Feed", "Objects", "Pair", "Register", "Written"]
 
+_TYPE = b'"type":"'  # near the beginning of all public bytes, and inside no text: there quotes are escaped
 _ATTEMPTS = 50  # recomputations of a change whose row keeps moving on
 
 
@@ -413,7 +414,9 @@ class Objects:
 
     async def present_many(self, app: str, publics: list[bytes]) -> list[bytes]:
         """Stored public bytes as they are shown: things come merged with their shadows."""
-        marked = [n for n, public in enumerate(publics) if b'"type":"thing"' in public]
+        marked = [
+            n for n, public in enumerate(publics) if public.startswith(b'thing"', public.find(_TYPE) + len(_TYPE))
+        ]
         if marked:
             shown = await self._kinds["thing"].present(app, [publics[n] for n in marked])
             publics = list(publics)

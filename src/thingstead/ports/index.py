@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from thingstead.model.query.ast import Query
 from thingstead.model.query.sort import SortBy, SortKey
 from thingstead.model.values import JsonObject
@@ -67,8 +69,7 @@ class SearchRequest:
     exclude: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """A matching object: `keys` holds one sort key for each field of the request's `sort`."""
 
     id: str

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import tantivy
-from cachebox import LRUCache
 
 from thingstead.engines.tantivy.child import Child
 from thingstead.engines.tantivy.directory import empty, own, read_position, write_position
@@ -33,7 +32,6 @@ _BACKLOG = 20_000
 _BATCH = 500  # changes
 _BATCH_SECONDS = 0.02
 _CLOSE_SECONDS = 5.0
-_IDS = 50_000  # hits whose ids are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class TantivyIndex:
         self._loop = loop
         self._schema = schema()
         self._queue: queue.SimpleQueue[Callable[[], None] | Sequence[Change]] = queue.SimpleQueue()
-        self._ids: LRUCache[tuple[str, int], str] = LRUCache(_IDS)
+        self._ids: dict[tuple[str, int], str] = {}
         self._batch: list[Change] = []
         self._timer: asyncio.TimerHandle | None = None
         self._enqueued = 0

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 import orjson
 import tantivy
-from cachebox import LRUCache
 from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
 from thingstead.engines.tantivy.schema import COLUMNS, NOT_ONE_NUMBER, Column, held, id_of, key, member
@@ -29,6 +28,7 @@ _INLINE_DOCS = 50_000  # up to this size a cheap query is faster than the way to
 _INLINE_CANDIDATES = 200
 _INLINE_KEPT = 50
 _KEYS_AT_ONCE = 128
+_IDS = 50_000  # hits whose ids are remembered
 Result = TypeVar("Result")
 
 
@@ -67,7 +67,7 @@ class TantivySnapshot:
         searcher: Searcher,
         seq: int,
         threads: Executor,
-        ids: "LRUCache[tuple[str, int], str]",
+        ids: dict[tuple[str, int], str],
     ) -> None:
         self._index = index
         self._schema = schema
@@ -138,12 +138,13 @@ class TantivySnapshot:
 
     def _ids(self, app: str, docids: Sequence[int], addresses: Sequence[DocAddress]) -> list[str]:
         known = self._known
-        found: list[str] = []
-        for docid, address in zip(docids, addresses, strict=True):
-            id = known.get((app, docid), "")
-            if not id:
-                id = known[app, docid] = id_of(str(self._searcher.doc(address).get_first("key")))
-            found.append(id)
+        found = [known.get((app, docid), "") for docid in docids]
+        if "" in found:
+            if len(known) > _IDS:
+                known.clear()
+            for at, address in enumerate(addresses):
+                if not found[at]:
+                    found[at] = known[app, docids[at]] = id_of(str(self._searcher.doc(address).get_first("key")))
         return found
 
     # --- ordered by tantivy
@@ -206,24 +207,24 @@ class TantivySnapshot:
             return Hits(result.count, ())
         start, last = keys.index(keys[at]), keys[end - 1]
         cut = end < len(keys) and keys[end] == last
-        known = found[start : keys.index(last) if cut else end]
-        docids = cast(list[int], self._searcher.fast_field_values("docid", [address for _, address in known]))
-        members = sorted(zip(docids, known, strict=True), key=lambda member: member[0])
-        members.sort(key=lambda member: member[1][0], reverse=by.desc)
+        stop = keys.index(last) if cut else end
+        values, addresses = keys[start:stop], [address for _, address in found[start:stop]]
+        docids = cast(list[int], self._searcher.fast_field_values("docid", addresses))
+        if len(set(values)) < len(values):
+            places = sorted(range(len(values)), key=docids.__getitem__)
+            places.sort(key=values.__getitem__, reverse=by.desc)
+            docids, addresses = [docids[place] for place in places], [addresses[place] for place in places]
         if cut:  # of a group that goes on behind the page the oldest belong to it
             group = all_of([plan.base, plan.translation.term(held(by.field, last))])
             oldest: list[tuple[int, DocAddress]] = self._searcher.search(
-                group, end - keys.index(last), count=False, order_by_field="docid", order=Order.Asc
+                group, end - stop, count=False, order_by_field="docid", order=Order.Asc
             ).hits
-            members += [(docid, (last, address)) for docid, address in oldest]
-        members = members[at - start :]
-        docids = [docid for docid, _ in members]
-        ids = self._ids(request.app, docids, [address for _, (_, address) in members])
-        shown = [
-            Hit(id, docid, (cast(SortKey, (column.kind, value)),))
-            for id, docid, (_, (value, _)) in zip(ids, docids, members, strict=True)
-        ]
-        return Hits(result.count, shown)
+            docids += [docid for docid, _ in oldest]
+            addresses += [address for _, address in oldest]
+        first = at - start
+        ids = self._ids(request.app, docids[first:], addresses[first:])
+        sort_keys = [(cast(SortKey, (column.kind, value)),) for value in keys[at:end]]
+        return Hits(result.count, list(map(Hit, ids, docids[first:], sort_keys)))
 
     def _by_number(self, plan: _Plan, by: SortBy) -> Hits:
         """tantivy's aggregation sorts by (number, docid), but puts missing values first in both directions."""
