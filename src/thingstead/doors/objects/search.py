@@ -7,7 +7,7 @@ from thingstead.doors.objects.read import Call, selected
 from thingstead.doors.objects.render import Answer
 from thingstead.model import types
 from thingstead.model.errors import InvalidQuery
-from thingstead.model.query.build import Limits, Params, plan
+from thingstead.model.query.build import ById, Limits, Params, plan
 from thingstead.model.settings import Settings
 
 
@@ -45,7 +45,9 @@ class Searches:
             metrics.record(app, f"Search.{FINDS[name]}", began)
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
-        items = await self._objects.present_many(app, found.items)
+        items = found.items
+        if type_name in (None, "thing") or isinstance(wanted, ById):  # there may be things among them
+            items = await self._objects.present_many(app, items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
         metrics.record(app, f"RestUtils.search.{name}", start)
         return Answer(200, body)
