@@ -12,6 +12,17 @@ from typing import Final
 
 import msgspec
 
+from thingstead.core.agent_keys import (
+    GROUP_TYPE,
+    SHARERS,
+    claim_key,
+    device_key,
+    group_key,
+    owner_of_claim,
+    owner_of_device,
+    owner_of_group,
+    share_key,
+)
 from thingstead.core.objects import Draft, Objects
 from thingstead.core.sealing import Sealer
 from thingstead.core.tenants import Tenants
@@ -27,9 +38,7 @@ from thingstead.model.shadow import Shadow
 from thingstead.model.values import JsonObject, dump, is_object
 from thingstead.ports.store import Key
 
-GROUP_TYPE: Final = "service_group"
 DEFAULT_KEY: Final = "1234"  # what devices without a group use as apikey (agent.md 5.2 rule 6)
-SHARERS: Final = 8  # groups, and places of devices without group, that are told apart under one apikey
 _PAGE: Final = 1000
 _CONFIG: Final = "secrets"  # hidden field of a group's object
 
@@ -81,6 +90,16 @@ class Agents:
         self._groups_changed = groups
         self._device_changed = device
 
+    def groups_restored(self) -> None:
+        """Groups came out of an archive."""
+        if self._groups_changed is not None:
+            self._groups_changed()
+
+    def device_restored(self, apikey: str, device_id: str) -> None:
+        """A device came out of an archive."""
+        if self._device_changed is not None:
+            self._device_changed(apikey or DEFAULT_KEY, device_id)
+
     # --- groups
 
     async def add_groups(
@@ -92,7 +111,7 @@ class Agents:
         """
         for item in items:
             resource, apikey = str(item["resource"]), str(item["apikey"])
-            key = self._group_key(resource, apikey)
+            key = group_key(self._sealer, resource, apikey)
             if await self._objects.find(key) is not None:
                 raise _taken_group(resource, apikey, service, path)
             await self.ensure_tenant(app)
@@ -102,11 +121,11 @@ class Agents:
                 "service": service,
                 "path": path,
                 "resource": resource,
-                "apikey": self._sealer.seal(apikey, _owner_of_group(app, resource)),
+                "apikey": self._sealer.seal(apikey, owner_of_group(app, resource)),
             }
             trust = item.get("trust")
             if isinstance(trust, str):
-                secrets["trust"] = self._sealer.seal(trust, _owner_of_group(app, resource))
+                secrets["trust"] = self._sealer.seal(trust, owner_of_group(app, resource))
             draft = Draft(
                 type=GROUP_TYPE,
                 body={"name": f"{config['entity_type']} {resource}", "servicePath": path, "resource": resource},
@@ -139,7 +158,7 @@ class Agents:
     async def group_for(self, resource: str, apikey: str) -> Group | None:
         """The group of a measure: by (resource, apikey), else ("", apikey), else the only one with the apikey (D20)."""
         for tried in (resource, "") if resource else ("",):
-            obj = await self._objects.find(self._group_key(tried, apikey))
+            obj = await self._objects.find(group_key(self._sealer, tried, apikey))
             group = self._group(obj) if obj is not None else None
             if group is not None:
                 return group
@@ -208,7 +227,7 @@ class Agents:
 
     async def find(self, app: str, path: str, apikey: str, device_id: str) -> Device | None:
         """One device by its whole key; `apikey` "": one that has none of its own."""
-        obj = await self._objects.find(self._device_key(app, path, apikey, device_id))
+        obj = await self._objects.find(device_key(self._sealer, app, path, apikey, device_id))
         return self._device(obj) if obj is not None else None
 
     async def lone(self, apikey: str, device_id: str) -> Device | None:
@@ -300,12 +319,12 @@ class Agents:
         inherited = group.config if group is not None else None
         type_name = mapping.entity_type(item, inherited)
         name = mapping.entity_name(item, inherited, device_id, type_name)
-        owner = _owner_of_device(app, path, device_id)
+        owner = owner_of_device(app, path, device_id)
         secrets: JsonObject = {"apikey": self._sealer.seal(apikey, owner)}
         trust = item.get("trust")
         if isinstance(trust, str):
             secrets["trust"] = self._sealer.seal(trust, owner)
-        key = self._device_key(app, path, apikey, device_id)
+        key = device_key(self._sealer, app, path, apikey, device_id)
         draft = Draft(
             type="thing",
             body={"name": name, "parentid": (await self._things.default_site(app)).id},
@@ -333,10 +352,11 @@ class Agents:
 
     async def _claim(self, app: str, path: str, apikey: str, actor: Principal) -> None:
         """Note that devices under this apikey, which is no group's, are to be looked for here."""
-        key = Key("claim", f"{path}\x1f{self._sealer.fingerprint(apikey)}", app)
+        key = claim_key(self._sealer, app, path, apikey)
         if await self._objects.find(key) is not None:
             return
-        draft = Draft(type=GROUP_TYPE, body={"name": f"Devices of {path}"}, hidden={_CONFIG: {"claim": path}})
+        claim: JsonObject = {"claim": path, "apikey": self._sealer.seal(apikey, owner_of_claim(app, path))}
+        draft = Draft(type=GROUP_TYPE, body={"name": f"Devices of {path}"}, hidden={_CONFIG: claim})
         try:
             await self._create_sharing(app, draft, (key,), apikey, actor)
         except KeyTaken as error:
@@ -348,7 +368,7 @@ class Agents:
     ) -> None:
         """Create an object that is found by its apikey among at most SHARERS; further ones only by their other keys."""
         for n in range(SHARERS):
-            draft.keys = (*keys, self._share_key(apikey, n))
+            draft.keys = (*keys, share_key(self._sealer, apikey, n))
             try:
                 await self._objects.create(app, draft, actor)
                 return
@@ -360,7 +380,7 @@ class Agents:
 
     async def _sharers(self, apikey: str) -> AsyncIterator[Object]:
         for n in range(SHARERS):
-            obj = await self._objects.find(self._share_key(apikey, n))
+            obj = await self._objects.find(share_key(self._sealer, apikey, n))
             if obj is not None:
                 yield obj
 
@@ -372,15 +392,6 @@ class Agents:
                     yield obj
             after = page[-1].docid
 
-    def _group_key(self, resource: str, apikey: str) -> Key:
-        return Key("group", f"{resource}\x1f{self._sealer.fingerprint(apikey)}")
-
-    def _share_key(self, apikey: str, n: int) -> Key:
-        return Key("apikey", f"{self._sealer.fingerprint(apikey)}\x1f{n}")
-
-    def _device_key(self, app: str, path: str, apikey: str, device_id: str) -> Key:
-        return Key("device", f"{path}\x1f{self._sealer.fingerprint(apikey)}\x1f{device_id}", app)
-
     def _group(self, obj: Object) -> Group | None:
         kept = obj.hidden.get(_CONFIG)
         if obj.type != GROUP_TYPE or not is_object(kept):
@@ -389,7 +400,7 @@ class Agents:
         if not is_object(config) or not isinstance(sealed, str):
             return None
         resource = str(kept.get("resource"))
-        owner = _owner_of_group(obj.app, resource)
+        owner = owner_of_group(obj.app, resource)
         return Group(
             app=obj.app,
             id=obj.id,
@@ -418,7 +429,7 @@ class Agents:
             service=str(agent.get("service")),
             path=path,
             device_id=device_id,
-            apikey=self._sealer.open(sealed, _owner_of_device(obj.app, path, device_id)),
+            apikey=self._sealer.open(sealed, owner_of_device(obj.app, path, device_id)),
             name=str(agent.get("entityName")),
             type=str(agent.get("entityType")),
             config=config,
@@ -436,14 +447,6 @@ def _match(groups: Sequence[Group], path: str, apikey: str, type_name: str) -> G
     for group in (*(g for g in with_key if g.entity_type == type_name), *with_key):
         return group
     return next((group for group in here if type_name and group.entity_type == type_name), None)
-
-
-def _owner_of_group(app: str, resource: str) -> str:
-    return f"group\x1f{app}\x1f{resource}"
-
-
-def _owner_of_device(app: str, path: str, device_id: str) -> str:
-    return f"device\x1f{app}\x1f{path}\x1f{device_id}"
 
 
 def _place(service: str, path: str) -> str:

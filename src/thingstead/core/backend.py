@@ -1,9 +1,12 @@
 """The backend as doors see it: one value that holds the parts of core."""
 
+from pathlib import Path
+
 import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
+from thingstead.core.archives import Archives
 from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
@@ -12,6 +15,7 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.reindex import Reindexer
 from thingstead.core.river import River
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
@@ -53,3 +57,6 @@ class Backend(msgspec.Struct, frozen=True):
     health: Health
     webhooks: Webhooks
     river: River
+    archives: Archives
+    reindexer: Reindexer
+    directory: Path  # the data directory, for files that live as long as a request

@@ -50,6 +50,7 @@ class SignedRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     forwarded_host: str = ""  # X-Forwarded-Host, if the peer is a trusted proxy
+    body_hash: str = ""  # SHA-256 (hex) of a body that is kept elsewhere
 
 
 class Identity:
@@ -83,7 +84,7 @@ class Identity:
         ):
             if self._settings.debug_request_signatures:
                 what = signatures.signed_text(
-                    given, request.method, request.raw_path, request.raw_query, headers, request.body
+                    given, request.method, request.raw_path, request.raw_query, headers, request.body, request.body_hash
                 )
                 _log.warning("signature of %s does not match; signed here: %r", given.access_key, what)
             raise BadSignature(_mismatch(request, identifier), details={"rule": "SigV4", "actor": app.object.id})
@@ -191,6 +192,7 @@ def _matches(given: Authorization, secret: str, request: SignedRequest, raw_path
         raw_query=request.raw_query,
         headers=request.headers,
         body=request.body,
+        body_hash=request.body_hash,
         forwarded_host=request.forwarded_host,
     )
 

@@ -185,7 +185,7 @@ class Objects:
     ) -> list[Written | ThingsteadError]:
         """Create several; each has its own outcome. `together`: in one transaction, and one failure fails all.
 
-        Objects without a kind share a transaction; what a kind adds is stored with its object or not at all.
+        They share a transaction, but for kinds that are stored alone, with what they add.
         """
         if together:
             all_works = await self._drafts(app, drafts, actor)
@@ -491,7 +491,8 @@ class Objects:
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
         await _check_stored(obj, kind, prepared)
-        if broken := self._broken(obj, tenant.constraints):
+        own: constraints.Types = tenant.constraints if draft.archived is None else {}  # imports keep all (11.3)
+        if broken := self._broken(obj, own):
             raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, expect), prepared, op)
 

@@ -157,6 +157,7 @@ class Search:
         self._timer: asyncio.TimerHandle | None = None
         self._committing: asyncio.Task[None] | None = None
         self._closed = False
+        self._refeeding: list[set[tuple[str, str]]] = []  # what was written since a page of a re-index was read
         self.recovered = 0
         """Journal lines replayed at start."""
         self.flushes = 0
@@ -169,6 +170,8 @@ class Search:
         if not changes:
             return
         start = self._metrics.now()
+        for touched in self._refeeding:
+            touched.update([(change.app, change.id) for change in changes])
         if self._unstored:  # no row was there, but the index may hold an unstored object of the same id
             changes = [
                 replace(each, new=False) if isinstance(each, Document) and each.app in self._unstored else each
@@ -199,6 +202,34 @@ class Search:
         if self._passed is not None:
             await self._passed(position)
         return position
+
+    async def refeed(self, read: Callable[[], Awaitable[Sequence[Change]]]) -> Sequence[Change]:
+        """Index again what `read` finds in the store, but what was written since it began: that is newer. Returns it.
+
+        Searches see it with the next commit, and until then what the index held before.
+        """
+        await self._index.room()
+        touched: set[tuple[str, str]] = set()
+        self._refeeding.append(touched)
+        try:
+            found = await read()
+            seq = max(self._seen, self._index.snapshot().seq)
+            # From the end of `read` to here nothing may await: a write in between would be undone.
+            fresh: list[Change] = []
+            for change in found:
+                if (change.app, change.id) in touched:
+                    continue
+                again = replace(change, new=False) if isinstance(change, Document) else change
+                fresh.append(replace(again, seq=seq))
+            self._index.enqueue(fresh)
+        finally:
+            self._refeeding = [other for other in self._refeeding if other is not touched]
+        return found
+
+    async def indexed(self, app: str, after: int, limit: int) -> Sequence[Hit]:
+        """What the index itself holds of an app, whatever the store says, by docid; committed changes only."""
+        request = SearchRequest(app, ast.ALL, None, (SortBy(DOCID, False),), 0, limit, after)
+        return (await self._index.snapshot().search(request)).hits
 
     async def drop_app(self, app: str) -> None:
         """Forget all objects of an app."""

@@ -165,6 +165,10 @@ class Tenants:
 
     # --- making
 
+    def new_secret(self) -> str:
+        """A secret for an app."""
+        return base64.b64encode(self._entropy.token(SECRET_BYTES)).decode()
+
     async def create(
         self,
         identifier: str,
@@ -178,7 +182,7 @@ class Tenants:
         Raises Conflict if the app exists, InvalidInput if the identifier is not a normal one.
         """
         body: JsonObject = {"name": name or identifier, "creatorid": creatorid, **(shared or {})}
-        app = await self._make(identifier, body, self._new_secret())
+        app = await self._make(identifier, body, self.new_secret())
         return app, app.secret
 
     async def ensure(self, identifier: str) -> App:
@@ -189,7 +193,7 @@ class Tenants:
             pass
         body: JsonObject = {"name": identifier, "creatorid": ids.APP_PREFIX + self.root}
         try:
-            return await self._make(identifier, body, self._new_secret(), autocreated=True)
+            return await self._make(identifier, body, self.new_secret(), autocreated=True)
         except Conflict:
             return await self.get(identifier)
 
@@ -202,7 +206,7 @@ class Tenants:
         try:
             root = await self.get(self.root)
         except AppNotFound:
-            secret = override or self._new_secret()
+            secret = override or self.new_secret()
             items = () if override else (Item(_SPACE, _SETUP, b"open"),)
             await self._make(self.root, {"name": self._settings.app_name}, secret, items=items)
             return None if override else Keys(ids.APP_PREFIX + self.root, secret)
@@ -227,7 +231,7 @@ class Tenants:
 
     async def new_keys(self, identifier: str) -> Keys:
         """Replace an app's secret; everything signed with the old one is refused from now on. Raises AppNotFound."""
-        secret = self._new_secret()
+        secret = self.new_secret()
         items = (Item(_SPACE, _SETUP, None),) if identifier == self.root else ()
         await self._change(identifier, self._with_secret(secret), items=items)
         return Keys(ids.APP_PREFIX + identifier, secret)
@@ -352,9 +356,6 @@ class Tenants:
             _tell(self.on_setting_added, app, key, value)
 
     # --- writing app objects
-
-    def _new_secret(self) -> str:
-        return base64.b64encode(self._entropy.token(SECRET_BYTES)).decode()
 
     def _with_secret(self, secret: str) -> Callable[[Object], bool]:
         def change(obj: Object) -> bool:

@@ -3,11 +3,16 @@
 import re
 import unicodedata
 
+from thingstead.model.errors import InvalidInput
+from thingstead.model.values import Json
+
 EPOCH_MS = 1_310_084_584_692  # the zero of generated ids, as Para's
 SEPARATOR = ":"
 APP_PREFIX = "app:"
 TAG_PREFIX = "tag:"
+MAX_ID = 1024
 
+_FORBIDDEN = re.compile(r"[\x00\\]")
 _NOT_TAG = re.compile(r"[^\w+#.\-]|_")
 _SPACES = re.compile(r"\s+")
 
@@ -15,6 +20,28 @@ _SPACES = re.compile(r"\s+")
 def compose(now_ms: int, node: int, sequence: int) -> int:
     """The 64-bit number of a moment (ms since the Unix epoch), a node (0-1023) and a sequence (0-4095)."""
     return (now_ms - EPOCH_MS) << 22 | (node & 0x3FF) << 12 | (sequence & 0xFFF)
+
+
+def check_id(value: Json, field: str = "id") -> None:
+    """Refuse ids that no path could address. Raises InvalidInput, which names the field."""
+    if not isinstance(value, str):
+        return
+    if len(value) > MAX_ID:
+        raise InvalidInput(f"'{field}' is longer than {MAX_ID} characters", field=field)
+    if value in (".", "..") or _FORBIDDEN.search(value):
+        raise InvalidInput(f"'{field}' is a dot segment, or holds NUL or a backslash", field=field)
+
+
+def check_type(name: str) -> str:
+    """Refuse types that no path could address; returns the others. Raises InvalidInput."""
+    if len(name) > MAX_ID or name in (".", "..") or _FORBIDDEN.search(name):
+        raise InvalidInput("'type' is too long, a dot segment, or holds NUL or a backslash", field="type")
+    return name
+
+
+def is_app_id(id: Json) -> bool:
+    """True for ids that only apps have."""
+    return isinstance(id, str) and id.startswith(APP_PREFIX)
 
 
 def app_identifier(text: str) -> str:

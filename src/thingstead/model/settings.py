@@ -46,6 +46,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     validate_batch_updates: Annotated[
         bool, _key("para.validate_batch_updates", "batch updates are validated; what is invalid is left out")
     ] = True
+    import_batch_size: Annotated[int, _key("para.import_batch_size", "objects per write of an import", 1, 5000)] = 100
+    reindex_batch_size: Annotated[
+        int, _key("para.reindex_batch_size", "objects read at once by a re-index", 1, 5000)
+    ] = 100
+    max_import_size: Annotated[int, _key("para.max_import_size_bytes", "largest archive", 1024)] = 1_073_741_824
+    max_import_unpacked: Annotated[
+        int, _key("para.max_import_unpacked_bytes", "most that an archive may hold, unpacked", 1024)
+    ] = 17_179_869_184
+    max_import_ratio: Annotated[
+        int, _key("para.max_import_ratio", "most that an archive over 1 MiB may shrink, unpacked to packed", 1)
+    ] = 100
+    max_import_entries: Annotated[int, _key("para.max_import_entries", "entries of an archive", 1)] = 100_000
     worker_id: Annotated[int, _key("para.worker_id", "node number in generated ids, 1-1023", 1, 1023)] = 1
     instance_id: Annotated[str, _key("para.instance_id", "name in metrics; empty: para.worker_id")] = ""
     cache_enabled: Annotated[bool, _key("para.cache_enabled", "object cache; true in production")] = False

@@ -152,11 +152,17 @@ def sign(key: bytes, stamp: str, canonical: str) -> str:
 
 
 def signed_text(
-    given: Authorization, method: str, raw_path: str, raw_query: str, headers: Mapping[str, str], body: bytes
+    given: Authorization,
+    method: str,
+    raw_path: str,
+    raw_query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    body_hash: str = "",
 ) -> str:
     """The canonical request that `verified` tries first, for somebody who compares it with a client's. No secret."""
     names = given.headers
-    body_hash = hashlib.sha256(body).hexdigest()
+    body_hash = body_hash or hashlib.sha256(body).hexdigest()
     return canonical_request(method, canonical_path(raw_path), canonical_query(raw_query), names, headers, body_hash)
 
 
@@ -169,9 +175,11 @@ def verified(
     raw_query: str,
     headers: Mapping[str, str],
     body: bytes,
+    body_hash: str = "",
     forwarded_host: str = "",
 ) -> bool:
     """True if `given` is the signature of this request under `secret`. `headers` have lower-case names, first values.
+    `body_hash`: the SHA-256 (hex) of a body that is not here.
 
     Tried in turn: the host as sent, with its default port added or removed, the forwarded one; each with the query as
     specified and as the Python client encodes repeated names.
@@ -182,7 +190,7 @@ def verified(
         return False
     key = signing_key(secret, given.date)
     path = canonical_path(raw_path)
-    body_hash = hashlib.sha256(body).hexdigest() if body else _EMPTY_HASH
+    body_hash = body_hash or (hashlib.sha256(body).hexdigest() if body else _EMPTY_HASH)
     queries = [canonical_query(raw_query)]
     wanted = given.signature.encode()
     canonical = canonical_request(method, path, queries[0], names, headers, body_hash)

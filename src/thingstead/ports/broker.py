@@ -49,6 +49,14 @@ class ServiceBroker(Protocol):
         """
         ...
 
+    async def adopt(self, app: str, thing: str, metadata: JsonObject) -> Provisioned | None:
+        """Credentials that an archive states for a thing, as far as they can be proven to be its own here.
+
+        `metadata` is from outside: anything may be missing, wrong or another thing's. Without `details`; None if there
+        is nothing to take over. Makes nothing.
+        """
+        ...
+
     async def connection(self, metadata: JsonObject) -> JsonObject:
         """The non-secret half of `deviceDetails`, from stored metadata."""
         ...

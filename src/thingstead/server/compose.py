@@ -8,6 +8,7 @@ import msgspec
 
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
+from thingstead.core.archives import Archives
 from thingstead.core.backend import Backend
 from thingstead.core.cached import SPACE as UNSTORED
 from thingstead.core.cached import CachedStore, TimedCache
@@ -16,6 +17,7 @@ from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
+from thingstead.core.kinds.group import GroupKind
 from thingstead.core.kinds.links import LinkerKind, VoteKind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
@@ -26,6 +28,7 @@ from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
 from thingstead.core.outbox import Outbox
+from thingstead.core.reindex import Reindexer
 from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
@@ -169,13 +172,15 @@ async def _wire(
     sealer = Sealer(secret_key, entropy)
     outbox = Outbox(store, clock, enabled=settings.webhooks_enabled)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search, outbox)
-    thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker)
-    app = AppKind(tenants)
+    thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker, sealer)
+    app = AppKind(tenants.root, tenants, sealer)
+    group = GroupKind(store, sealer)
     kinds: Mapping[str, Kind] = {
         "app": app,
         "entity": EntityKind(clock),
         "linker": LinkerKind(store),
         "sensor": SensorKind(store),
+        "service_group": group,
         "tag": TagKind(),
         "thing": thing,
         "vote": VoteKind(),
@@ -186,6 +191,7 @@ async def _wire(
     identity = Identity(store, tenants, settings, clock)
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
+    group.restored, thing.restored = agents.groups_restored, agents.device_restored
     webhooks = Webhooks(store.queue, objects, tenants, outbox, settings, clock, ids, entropy)
     river = River(store.queue, objects, tenants, webhooks, settings)
 
@@ -219,6 +225,9 @@ async def _wire(
         webhooks=webhooks,
         river=river,
         health=_health(store, search, tenants.root, clock, settings),
+        archives=Archives(store, objects, kinds, clock, ids, settings),
+        reindexer=Reindexer(rows, search, clock, settings),
+        directory=directory,
     )
     root_keys = await tenants.ensure_root()
     await backend.health.check()

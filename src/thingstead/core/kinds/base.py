@@ -27,6 +27,7 @@ class Draft(msgspec.Struct, kw_only=True):
     keys: tuple[Key, ...] = ()
     posted: bool = False  # a POST of one object: types with a create logic of their own run it (objects.md 3)
     credentials: bool = False  # things: provision at the service broker (only /v1 does, doors.md 23)
+    archived: JsonObject | None = None  # the entry of an archive that this object is restored from (objects.md 13)
 
 
 class Prepared(msgspec.Struct):
@@ -62,6 +63,13 @@ class Kind:
     ) -> Prepared:
         """Check and complete `obj` before it is stored; may raise InvalidInput, KeyTaken, Unavailable."""
         return Prepared(keys=draft.keys if draft is not None and draft.keys else None)
+
+    def reveal(self, obj: Object) -> JsonObject:
+        """The hidden fields of `obj` as they stand in an archive: readable, without what belongs to this server.
+
+        `prepare` takes them back from `draft.archived`. Raises Unavailable if a secret cannot be opened.
+        """
+        return dict(obj.hidden)
 
     async def removing(self, obj: Object) -> Prepared:
         """What goes with an object that is deleted."""

@@ -51,6 +51,8 @@ class LinkerKind(Kind):
 class VoteKind(Kind):
     """Kind `vote`."""
 
+    alone = False
+
     def new_id(self, body: JsonObject) -> str | None:
         """`vote:<voter>:<votee>`."""
         voter, votee = body.get("creatorid"), body.get("parentid")

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.sealing import Sealer
+from thingstead.core.sensors import sensor_key
 from thingstead.core.shapes import shadow_put
 from thingstead.model import constraints, ids
 from thingstead.model import shadow as rules
@@ -11,9 +13,10 @@ from thingstead.model.errors import ConstraintViolation, InvalidInput
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.shadow import Shadow
+from thingstead.model.shadow_archive import SHADOW, restored
 from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.environment import Clock
-from thingstead.ports.store import ShadowPut, Store
+from thingstead.ports.store import Key, ShadowPut, Store
 
 
 class TagKind(Kind):
@@ -52,15 +55,21 @@ class Apps(Protocol):
         """Its settings were written with it."""
         ...
 
+    def new_secret(self) -> str:
+        """A secret for an app."""
+        ...
+
 
 class AppKind(Kind):
-    """Kind `app`: made by `_setup` only (objects.md 3); `appIdentifier` is computed."""
+    """Kind `app`: made by `_setup`, or restored from an archive of the root app (objects.md 3, 13)."""
 
     lasting = True
     reads_old = True
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, root: str, apps: Apps, sealer: Sealer) -> None:
+        self._root = root  # the root app's bare identifier
         self._apps = apps
+        self._sealer = sealer
         self.disabled: Callable[[str], None] | None = None  # set by the server: closes an inactive app's sessions
 
     def path_id(self, id: str) -> str:
@@ -70,8 +79,13 @@ class AppKind(Kind):
     async def prepare(
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
-        """Refuse what did not come from tenants, which alone states the secret; keep of constraints what is one."""
-        if op != "patch" and (draft is None or "secret" not in draft.hidden):
+        """Refuse what did not come from tenants, which alone states the secret, or from an archive; keep of constraints
+        what is one.
+        """
+        archived = draft is not None and draft.archived is not None
+        if archived:
+            self._restore(obj, old)
+        elif op != "patch" and (draft is None or "secret" not in draft.hidden):
             raise InvalidInput("Failed to create object." if op == "create" else "Failed to overwrite object.")
         obj.own["appIdentifier"] = ids.app_identifier(obj.id)
         if is_object(body.get("validationConstraints")):
@@ -79,13 +93,36 @@ class AppKind(Kind):
             obj.own["validationConstraints"] = constraints.as_json(own)
         given: JsonObject | None = None
         gone: list[str] = []
-        if op == "patch" and is_object(settings := body.get("settings")):
-            given = {key: value for key, value in settings.items() if value is not None}
+        settings = body.get("settings")
+        if archived or (op == "patch" and is_object(settings)):
+            given = {key: value for key, value in settings.items() if value is not None} if is_object(settings) else {}
             before = old.hidden.get("settings") if old is not None else None
             gone = [key for key in before if key not in given] if is_object(before) else []
             obj.hidden["settings"] = given
         active = obj.own.get("active") is not False
         return Prepared(after=self._changed(obj, active=active, given=given, gone=gone))
+
+    def _restore(self, obj: Object, old: Object | None) -> None:
+        """Keys come back as they were; the root app keeps those it has, so that nobody is shut out."""
+        if not obj.id or obj.app != self._root:
+            raise InvalidInput("only the root app takes apps", field="type")
+        itself = obj.id == ids.APP_PREFIX + self._root
+        secret = obj.hidden.get("secret")
+        if old is not None and (itself or not isinstance(secret, str) or not secret):
+            obj.hidden["secret"] = old.hidden.get("secret")
+        else:
+            plain = secret if isinstance(secret, str) and secret else self._apps.new_secret()
+            obj.hidden["secret"] = self._sealer.seal(plain, obj.id)
+        if itself:
+            obj.own["active"], obj.own["readOnly"] = True, False
+        if not is_object(obj.own.get("datatypes")):
+            obj.own["datatypes"] = {}
+
+    def reveal(self, obj: Object) -> JsonObject:
+        """With the secret itself."""
+        secret = obj.hidden.get("secret")
+        opened: JsonObject = {"secret": self._sealer.open(secret, obj.id)} if isinstance(secret, str) else {}
+        return {**obj.hidden, **opened}
 
     async def removing(self, obj: Object) -> Prepared:
         """Nobody gets in any more."""
@@ -125,6 +162,8 @@ class EntityKind(Kind):
             return Prepared()
         if draft is None or not named.get("id"):
             raise ConstraintViolation("an entity needs an id", field="id")
+        if draft.archived is not None:
+            return self._restore(obj, draft.archived, named)
         shadow = Shadow(
             entity_id=str(named["id"]),
             entity_type=str(named.get("type") or "Thing"),
@@ -133,6 +172,13 @@ class EntityKind(Kind):
             created=self._clock.now(),
         )
         return Prepared(shadows=[shadow_put(obj.app, obj.id, shadow, 0)], keys=draft.keys or None)
+
+    def _restore(self, obj: Object, archived: JsonObject, named: JsonObject) -> Prepared:
+        shadow = restored(archived.get(SHADOW), None, self._clock.now())
+        shadow.entity_id, shadow.entity_type = str(named["id"]), str(named.get("type") or "Thing")
+        shadow.entity_path, shadow.shown = str(named.get("path") or "/"), True
+        key = Key("entity", "\x1f".join((shadow.entity_path, shadow.entity_type, shadow.entity_id)), obj.app)
+        return Prepared(shadows=[shadow_put(obj.app, obj.id, shadow, 0)], keys=(key,))
 
     async def removing(self, obj: Object) -> Prepared:
         """The shadow goes with it."""
@@ -143,6 +189,7 @@ class SensorKind(Kind):
     """Kind `sensor`: path and thing never change; a deleted one that reports again gets a new id (doors.md 6, 25)."""
 
     lasting = True
+    alone = False
     reads_old = True
 
     def __init__(self, store: Store) -> None:
@@ -152,9 +199,23 @@ class SensorKind(Kind):
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
         """Keep `path` as it was made."""
+        if draft is not None and draft.archived is not None:
+            return self._restore(obj, old)
         if op == "patch" and old is not None and "path" in old.custom and "series" in old.hidden:
             obj.custom["path"] = old.custom["path"]
         return Prepared(keys=draft.keys if draft is not None and draft.keys else None)
+
+    def _restore(self, obj: Object, old: Object | None) -> Prepared:
+        """A sensor that is there keeps its history; another begins one, whatever number the archive says."""
+        path, was_sensor = obj.custom.get("path"), obj.hidden.pop("series", None) is not None
+        if old is not None and "series" in old.hidden:
+            obj.hidden["series"], obj.parentid = old.hidden["series"], old.parentid
+            obj.custom["path"] = old.custom.get("path")
+            return Prepared()
+        if not was_sensor or not isinstance(path, str) or not obj.parentid:
+            return Prepared()
+        obj.hidden["series"] = obj.docid
+        return Prepared(keys=(sensor_key(obj.app, obj.parentid, path),))
 
     async def removing(self, obj: Object) -> Prepared:
         """Its leaf forgets it."""

@@ -6,17 +6,23 @@ from typing import Final
 
 import msgspec
 
+from thingstead.core.agent_keys import device_key, owner_of_device
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import shadow_put
 from thingstead.model import shadow as rules
 from thingstead.model.errors import ConstraintViolation, NotSupported
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.shadow import Shadow
+from thingstead.model.shadow_archive import SHADOW, restored
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 from thingstead.ports.broker import ServiceBroker
 from thingstead.ports.environment import Clock
 from thingstead.ports.store import Key, Remove, ShadowPut, Store
+
+LOCAL_KEYS: Final = "deviceKeys"
+"""The member of a thing's entry in an archive that holds its unique names within the app."""
 
 _ALIASES: Final = {"aws": "AWS", "awsiotservice": "AWS", "azure": "Azure", "azureiotservice": "Azure", "local": "Local"}
 _CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -30,8 +36,16 @@ class ThingKind(Kind):
     lasting = True
     reads_old = True
 
-    def __init__(self, store: Store, clock: Clock, brokers: Mapping[str, ServiceBroker], default_broker: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        brokers: Mapping[str, ServiceBroker],
+        default_broker: str,
+        sealer: Sealer,
+    ) -> None:
         self._store = store
+        self._sealer = sealer
         self._clock = clock
         self._brokers = brokers
         self._default_broker = default_broker
@@ -40,6 +54,7 @@ class ThingKind(Kind):
         )
         self.revoked: Callable[[str, str], None] | None = None  # set by Things: ends live sessions
         self.forget: Callable[[str, str], None] | None = None  # set by Things: drops ingest's working copy
+        self.restored: Callable[[str, str], None] | None = None  # set by the server: (apikey, device id) is known now
 
     def broker(self, name: str) -> ServiceBroker:
         """A service broker by its canonical name. Raises NotSupported."""
@@ -52,7 +67,7 @@ class ThingKind(Kind):
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
         """Name and broker checked, credentials made, the shadow row begun; on PATCH, desired state sent."""
-        state = body.get("deviceState")
+        state = body.get("deviceState", obj.custom.get("deviceState") if draft and draft.archived else None)
         obj.custom.pop("deviceState", None)
         obj.custom.pop("deviceDetails", None)
         if state is not None and not is_object(state):
@@ -64,6 +79,8 @@ class ThingKind(Kind):
             return await self._patch(obj, old, state)
         if not isinstance(body.get("name"), str) or not str(body["name"]).strip():
             raise ConstraintViolation("'name' must not be blank", field="name")
+        if draft is not None and draft.archived is not None:
+            return await self._restore(obj, draft.archived, old, state)
         if old is not None:
             return await self._replace(obj, old, state)
         if draft is not None and draft.id is not None and not _CHOSEN_ID.fullmatch(draft.id):
@@ -110,6 +127,73 @@ class ThingKind(Kind):
         remember_keys(obj, keys)
         prepared.keys = all_keys(obj)
         return prepared
+
+    async def _restore(self, obj: Object, archived: JsonObject, old: Object | None, state: Json) -> Prepared:
+        """A thing out of an archive: one that is here keeps what devices and doors rely on; a new one gets its own.
+
+        Nothing is provisioned and nothing sent to a device. Credentials come back where the broker knows them as this
+        thing's; otherwise there are none until somebody asks for new ones.
+        """
+        if old is not None:
+            for name in ("serviceBroker", "agent"):
+                obj.own.pop(name, None)
+                if name in old.own:
+                    obj.own[name] = old.own[name]
+            obj.hidden = dict(old.hidden)
+            return Prepared(keys=all_keys(obj))
+        if not _CHOSEN_ID.fullmatch(obj.id):
+            raise ConstraintViolation("'id' must be 1-64 of A-Z a-z 0-9 _ -", field="id")
+        now = self._clock.now()
+        obj.own["serviceBroker"] = _broker_name(archived.get("serviceBroker"), self._default_broker)
+        broker = self.broker(str(obj.own["serviceBroker"]))
+        metadata, secrets, named = (obj.hidden.pop(n, None) for n in ("deviceMetadata", "agentSecrets", "keys"))
+        made = await broker.adopt(obj.app, obj.id, metadata) if is_object(metadata) else None
+        cloud_id = broker.cloud_id(obj.app, obj.id)
+        obj.hidden["deviceMetadata"] = made.metadata if made is not None else {"cloudId": cloud_id}
+        keys = [*made.keys] if made is not None else [Key("cloud", cloud_id)]
+        # Names within the app come along; those that hold over all apps are only given by what can be proven.
+        for scope, text, _ in map(_texts, filter(_is_local, named)) if is_array(named) else ():
+            keys.append(Key(scope, text, obj.app))
+        shadow = restored(archived.get(SHADOW), state, now)
+        shadow.parent = obj.parentid or ""
+        shadow.entity_id = shadow.entity_id or f"Thing:{obj.id}"
+        shadow.entity_type = shadow.entity_type or "Thing"
+        shadow.shown = shadow.shown or bool(shadow.reported)
+        prepared = Prepared(shadows=[shadow_put(obj.app, obj.id, shadow, 0)])
+        agent, apikey = obj.own.get("agent"), secrets.get("apikey") if is_object(secrets) else None
+        if is_object(agent) and is_object(secrets) and isinstance(apikey, str):
+            path, device_id = str(agent.get("servicePath")), str(agent.get("deviceId"))
+            owner = owner_of_device(obj.app, path, device_id)
+            obj.hidden["agentSecrets"] = {
+                name: self._sealer.seal(text, owner) for name, text in secrets.items() if isinstance(text, str)
+            }
+            keys.append(device_key(self._sealer, obj.app, path, apikey, device_id))
+
+            async def after() -> None:
+                if self.restored is not None:
+                    self.restored(apikey, device_id)
+
+            prepared.after = after
+        else:
+            obj.own.pop("agent", None)
+        remember_keys(obj, keys)
+        prepared.keys = all_keys(obj)
+        return prepared
+
+    def reveal(self, obj: Object) -> JsonObject:
+        """With apikey and trust of a device themselves; of its unique names those within the app."""
+        hidden = dict(obj.hidden)
+        named = hidden.pop("keys", None)
+        local: list[Json] = [key for key in named if _is_local(key)] if is_array(named) else []
+        if local:
+            hidden[LOCAL_KEYS] = local
+        agent, secrets = obj.own.get("agent"), hidden.get("agentSecrets")
+        if is_object(agent) and is_object(secrets):
+            owner = owner_of_device(obj.app, str(agent.get("servicePath")), str(agent.get("deviceId")))
+            hidden["agentSecrets"] = {
+                name: self._sealer.open(text, owner) for name, text in secrets.items() if isinstance(text, str)
+            }
+        return hidden
 
     async def _replace(self, obj: Object, old: Object, state: JsonObject | None) -> Prepared:
         """PUT of a thing that exists: broker, credentials and agent configuration stay; state becomes the body's."""
@@ -216,6 +300,16 @@ def all_keys(obj: Object) -> tuple[Key, ...]:
     kit = obj.custom.get("kitId")
     own = [Key("kit", kit, obj.app)] if isinstance(kit, str) and kit else []
     return (*stated_keys(obj), *own)
+
+
+def _texts(key: Json) -> list[str]:
+    return [str(part) for part in key] if is_array(key) else []
+
+
+def _is_local(key: Json) -> bool:
+    """True for names within one app that do not hold a keyed hash of this server."""
+    texts = _texts(key)
+    return len(texts) == 3 and bool(texts[2]) and texts[0] not in ("device", "claim")
 
 
 def _broker_name(given: Json, default: str) -> str:

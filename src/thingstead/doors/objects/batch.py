@@ -6,10 +6,11 @@ from urllib.parse import quote
 from thingstead.core.backend import Backend
 from thingstead.core.objects import Draft, Written
 from thingstead.doors.objects import render
-from thingstead.doors.objects.crud import is_app_id, type_of_item
-from thingstead.doors.objects.read import Call, array_body, check_id, selected
+from thingstead.doors.objects.crud import type_of_item
+from thingstead.doors.objects.read import Call, array_body, selected
 from thingstead.doors.objects.render import Answer, Header
 from thingstead.model.errors import InvalidInput, StoreFailed, ThingsteadError, VersionMismatch
+from thingstead.model.ids import check_id, is_app_id
 from thingstead.model.values import Json, JsonObject
 
 _MOST_REASONS = 20

@@ -5,20 +5,16 @@ import logging
 from thingstead.core.backend import Backend
 from thingstead.core.objects import Draft
 from thingstead.doors.objects import render
-from thingstead.doors.objects.read import Call, check_id, check_type, object_body, selected
+from thingstead.doors.objects.read import Call, object_body, selected
 from thingstead.doors.objects.render import Answer
 from thingstead.model import ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
-from thingstead.model.values import Json, JsonObject, dump
+from thingstead.model.ids import check_id, check_type, is_app_id
+from thingstead.model.values import JsonObject, dump
 
 _DELETED_AT_ONCE = 200
 
 audit = logging.getLogger("thingstead.audit")
-
-
-def is_app_id(id: Json) -> bool:
-    """True for ids that only apps have; `_setup` alone makes those."""
-    return isinstance(id, str) and id.startswith(ids.APP_PREFIX)
 
 
 def object_id(type_name: str, ref: str, app: str) -> str:

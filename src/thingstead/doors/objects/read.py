@@ -21,7 +21,6 @@ MAX_URI: Final = 32_768
 MAX_DEPTH: Final = 64
 MAX_MEMBERS: Final = 10_000
 MAX_DIGITS: Final = 100
-MAX_ID: Final = 1024
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LONG_NUMBER = re.compile(rb"[\d.eE+\-]{%d}" % (MAX_DIGITS + 1))
@@ -103,23 +102,6 @@ def segments(path: str) -> tuple[str, ...]:
 
 def _decoded(part: str) -> str:
     return raw_text(unquote_to_bytes(part), "path")
-
-
-def check_id(value: Json, field: str = "id") -> None:
-    """Refuse ids that no path could address. Raises InvalidInput, which names the field."""
-    if not isinstance(value, str):
-        return
-    if len(value) > MAX_ID:
-        raise InvalidInput(f"'{field}' is longer than {MAX_ID} characters", field=field)
-    if value in (".", "..") or _FORBIDDEN.search(value):
-        raise InvalidInput(f"'{field}' is a dot segment, or holds NUL or a backslash", field=field)
-
-
-def check_type(name: str) -> str:
-    """Refuse types that no path could address; returns the others. Raises InvalidInput."""
-    if len(name) > MAX_ID or name in (".", "..") or _FORBIDDEN.search(name):
-        raise InvalidInput("'type' is too long, a dot segment, or holds NUL or a backslash", field="type")
-    return name
 
 
 def json_body(body: bytes) -> Json:

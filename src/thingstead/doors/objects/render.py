@@ -3,7 +3,7 @@
 Promises: compact JSON, no null members added, an empty object is exactly `{}`.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -36,17 +36,20 @@ _ALLOWED_HEADERS: Final = (
 
 
 class Answer(msgspec.Struct):
-    """A status, a body and what else the client is told."""
+    """A status, a body (whole, or as pieces of unknown length) and what else the client is told."""
 
     status: int = 200
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[Header, ...] = ()
+    stream: AsyncGenerator[bytes] | None = None
 
     def fields(self, *, cors: bool) -> list[Header]:
         """The header fields; `cors`: the request had an Origin (identity.md 12)."""
-        fields = [(b"content-length", b"%d" % len(self.body)), *self.headers]
-        if self.body:
+        fields = list(self.headers)
+        if self.stream is None:
+            fields.insert(0, (b"content-length", b"%d" % len(self.body)))
+        if self.body or self.stream is not None:
             fields.append((b"content-type", self.content_type))
         if cors:
             fields.extend(_ORIGIN)

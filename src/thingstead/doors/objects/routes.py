@@ -4,8 +4,9 @@ A plain ASGI callable, because it routes on the raw path and is the hot one. Pro
 shape; what is not an error of ours is logged and becomes a 500; nothing is written before the caller is known.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from thingstead.core.backend import Backend
@@ -13,6 +14,7 @@ from thingstead.core.identity import SignedRequest
 from thingstead.core.resources import Entry, Pattern, ResourceRequest, Resources
 from thingstead.doors.objects import render, signin
 from thingstead.doors.objects.apps import Apps
+from thingstead.doors.objects.archives import IMPORT, Archived
 from thingstead.doors.objects.batch import Batches
 from thingstead.doors.objects.constraints import Constraints
 from thingstead.doors.objects.crud import Crud, object_id
@@ -59,6 +61,7 @@ class ObjectsDoor:
         emails = Emails(backend)
         self._metrics = backend.metrics
         timed = self._timed
+        self._archived = archived = Archived(backend)
         self._named: Final[dict[tuple[str, int], Methods]] = {
             ("_me", 1): {"GET": apps.me},
             ("_types", 1): {"GET": apps.types},
@@ -84,6 +87,9 @@ class ObjectsDoor:
             },
             ("search", 1): {"GET": searches.anywhere},
             ("search", 2): {"GET": searches.anywhere},
+            ("_export", 1): {"GET": archived.export},
+            ("_import", 1): {"PUT": archived.unread},
+            ("_reindex", 1): {"POST": archived.reindex},
             ("utils", 1): {"GET": utilities.answer},
             ("utils", 2): {"GET": utilities.answer},
         }
@@ -137,11 +143,14 @@ class ObjectsDoor:
         sent: list[tuple[bytes, bytes]] = scope["headers"]  # of equal names the first counts
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(sent)}
         cors = self._cors and "origin" in headers
+        first = b""
         try:
             if cors and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 answer, cors = render.preflight(headers.get("access-control-request-headers", "")), False
             else:
                 answer = await self._answer(scope, receive, headers)
+            if answer.stream is not None and scope["method"] != "HEAD":
+                first = await anext(answer.stream)  # what fails before anything is sent is an error like any other
         except Disconnected:
             return
         except ThingsteadError as error:
@@ -153,6 +162,13 @@ class ObjectsDoor:
             answer = plain(500, "")
         fields = answer.fields(cors=cors)
         await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+        if answer.stream is not None:
+            if scope["method"] == "HEAD":
+                await answer.stream.aclose()
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _send_stream(send, receive, first, answer.stream)
+            return
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
@@ -164,7 +180,8 @@ class ObjectsDoor:
         path = raw_text(raw_path, "path")
         query = raw_text(raw_query, "query")
         body = b""
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        archive = method == "PUT" and path.count("/") == 2 and segments(path) == IMPORT  # its handler reads the body
+        if not archive and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers):
             try:
                 body = await read_body(receive, self._limit)
             except TooLarge as error:
@@ -189,11 +206,19 @@ class ObjectsDoor:
         forwarded = headers.get("x-forwarded-host", "")
         if forwarded and not self._proxies.trust(scope):
             forwarded = ""
-        principal = await self._authenticate(SignedRequest(method, path, query, headers, body, forwarded), parts)
+        request = SignedRequest(method, path, query, headers, body, forwarded)
+        loopback = bound_to_loopback(scope)
+        if archive:
+            return await self._archived.load(receive, request, lambda asked: self._call(asked, parts, loopback))
+        return await self._dispatch(await self._call(request, parts, loopback))
+
+    async def _call(self, request: SignedRequest, parts: tuple[str, ...], loopback: bool) -> Call:
+        """The request of somebody who is known and may use its method."""
+        principal = await self._authenticate(request, parts)
         app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
+        method, path, query = request.method, request.raw_path, request.raw_query
         self._identity.check_method(app, method)
-        call = Call(method, path, parts, query, headers, body, principal, app, bound_to_loopback(scope))
-        return await self._dispatch(call)
+        return Call(method, path, parts, query, request.headers, request.body, principal, app, loopback)
 
     def _public(self, method: str, answer: Answer) -> Answer:
         if method not in ("GET", "HEAD"):
@@ -310,6 +335,30 @@ class ObjectsDoor:
                 f"[user: {call.principal.id}, resource: {call.method} {call.path}]",
                 details={"rule": "a thing reads and reports itself", "actor": call.principal.id, "right": method},
             )
+
+
+async def _send_stream(send: Send, receive: Receive, first: bytes, stream: AsyncGenerator[bytes]) -> None:
+    """Send pieces as they come, and make no more of them once the client has gone; what fails breaks the answer off."""
+    gone = asyncio.get_running_loop().create_task(_gone(receive))
+    try:
+        piece: bytes | None = first
+        while piece is not None and not gone.done():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await anext(stream, None)
+        if piece is None:
+            await send({"type": "http.response.body", "body": b""})
+    except ThingsteadError as error:
+        log.error("an answer was broken off: %s", error.message)
+    except Exception:
+        log.exception("an answer was broken off")
+    finally:
+        gone.cancel()
+        await stream.aclose()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _not_allowed(methods: Iterable[str]) -> MethodNotAllowed:

@@ -102,6 +102,16 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_MAX_COMMON_NAME])])
         return self._sign(public, subject, DEVICE_LIFE, ExtendedKeyUsageOID.CLIENT_AUTH, None), pem
 
+    def recognised(self, pem: str, name: str) -> str | None:
+        """The fingerprint of a device's certificate, if we signed it for `name`; else None."""
+        try:
+            certificate = x509.load_pem_x509_certificate(pem.encode())
+            certificate.verify_directly_issued_by(self.certificate)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            return None
+        named = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return certificate.fingerprint(hashes.SHA256()).hex() if named == [name[:_MAX_COMMON_NAME]] else None
+
     def _own_certificate(self) -> x509.Certificate:
         file = self._directory / "ca.pem"
         if file.exists():

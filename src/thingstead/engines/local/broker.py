@@ -6,6 +6,7 @@ secret is kept as its hash; nothing is logged. Revocation is core's: it forgets 
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ class LocalBroker:
         metadata: JsonObject = {
             "cloudId": own,
             "thingId": thing,
-            "thingARN": f"arn:thingstead:iot:local:{app}:thing/{own}",
+            "thingARN": _arn(app, own),
             "clientCertId": fingerprint,
             "clientCert": certificate.public_bytes(serialization.Encoding.PEM).decode(),
             SECRET_HASH: hash_secret(secret),
@@ -117,6 +118,22 @@ class LocalBroker:
             details["privateKey"] = private_key
         details["secret"] = secret
         return Provisioned(details, metadata, (Key("cloud", own), Key("certificate", fingerprint)))
+
+    async def adopt(self, app: str, thing: str, metadata: JsonObject) -> Provisioned | None:
+        """Under its old cloud id: a secret by its hash, a certificate that our own authority signed for it."""
+        own = cloud_id(app, thing)
+        secret, pem = metadata.get(SECRET_HASH), metadata.get("clientCert")
+        if metadata.get("cloudId") != own:
+            return None
+        kept: JsonObject = {"cloudId": own, "thingId": thing, "thingARN": _arn(app, own)}
+        keys = [Key("cloud", own)]
+        if isinstance(secret, str) and _SHA256.fullmatch(secret):
+            kept[SECRET_HASH] = secret
+        fingerprint = self._authority.recognised(pem, own) if isinstance(pem, str) else None
+        if fingerprint is not None:
+            kept |= {"clientCertId": fingerprint, "clientCert": pem}
+            keys.append(Key("certificate", fingerprint))
+        return Provisioned({}, kept, tuple(keys)) if len(kept) > 3 else None
 
     async def connection(self, metadata: JsonObject) -> JsonObject:
         details: JsonObject = {"thingName": metadata["cloudId"], "clientId": metadata["cloudId"]}
@@ -138,4 +155,9 @@ class LocalBroker:
         """Nothing: a credential ends when core forgets its keys."""
 
 
+def _arn(app: str, own: str) -> str:
+    return f"arn:thingstead:iot:local:{app}:thing/{own}"
+
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN: Final = ("thingId", "thingARN", "clientCertId", "clientCert")
