@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from thingstead.model.errors import InvalidInput
-from thingstead.model.values import JsonObject, dump, parse
+from thingstead.model.values import JsonObject, dump, parse, parse_object
 from thingstead.ports.broker import SECRET_HASH, ServiceBroker, hash_secret
 from thingstead.ports.store import Key
 
@@ -107,6 +107,29 @@ async def undoing_twice_is_fine(broker: ServiceBroker) -> None:
     await broker.deprovision(made.metadata)
 
 
+async def credentials_come_back(broker: ServiceBroker) -> None:
+    """What an archive states of a thing is taken over for that thing alone, and makes nothing new."""
+    made = await broker.provision("myapp", "42", "greenhouse")
+    stored = parse_object(dump(made.metadata))
+    again = await broker.adopt("myapp", "42", stored)
+    assert again is not None
+    assert (again.metadata, set(again.keys), again.details) == (stored, set(made.keys), {})
+    assert await broker.adopt("other", "42", stored) is None
+    assert await broker.adopt("myapp", "43", stored) is None
+
+
+async def what_is_not_proven_is_not_taken(broker: ServiceBroker) -> None:
+    """An archive comes from anybody: another thing's credentials, or nonsense, name nothing but the thing itself."""
+    theirs = (await broker.provision("other", "1", "victim")).metadata
+    own = broker.cloud_id("myapp", "42")
+    for forged in ({}, {"cloudId": own}, {**theirs, "cloudId": own}, dict.fromkeys(theirs, 7), dict.fromkeys(theirs)):
+        taken = await broker.adopt("myapp", "42", {**forged})
+        assert taken is None or [key for key in taken.keys if key != Key("cloud", own)] == []
+    for bad in ("", "nonsense", "\ud800", "-----BEGIN CERTIFICATE-----"):
+        taken = await broker.adopt("myapp", "42", {"cloudId": own, "clientCert": bad, "clientCertId": "0" * 64})
+        assert taken is None or taken.keys == (Key("cloud", own),)
+
+
 CHECKS: tuple[Check, ...] = (
     names_are_told,
     nothing_secret_is_kept,
@@ -115,4 +138,6 @@ CHECKS: tuple[Check, ...] = (
     a_request_keeps_its_key,
     a_bad_request_is_named,
     undoing_twice_is_fine,
+    credentials_come_back,
+    what_is_not_proven_is_not_taken,
 )

@@ -1,5 +1,5 @@
-"""The command line. `serve` and `demo` run a server; `setup`, `new-app` and `new-keys` manage apps; `config`,
-`settings` and `doctor` look (objects.md 19, 20).
+"""The command line. `serve` and `demo` run a server; `setup`, `new-app` and `new-keys` manage apps; `export`, `import`
+and `reindex` work on all that an app has; `config`, `settings` and `doctor` look (objects.md 13, 19, 20).
 
 Conventions: `--json` prints one JSON document on standard output and nothing else there; an error is one line on
 standard error, `thingstead: ...`. Exit codes: 0 done, 1 it cannot be done (or `doctor` and `config --check` found
@@ -24,6 +24,7 @@ from cyclopts import Parameter
 
 from thingstead import __version__
 from thingstead.server.cli_apps import new_app, new_keys, setup
+from thingstead.server.cli_archives import export, import_, reindex
 from thingstead.server.cli_base import Flag, MainPort, Port, Sets, as_json, refusing, tell
 from thingstead.server.cli_look import config, doctor, settings
 
@@ -48,8 +49,9 @@ LOGO = r"""
                  |___/
 """.strip("\n")
 
-for _command in (setup, new_app, new_keys, config, settings, doctor):
+for _command in (setup, new_app, new_keys, export, reindex, config, settings, doctor):
     app.command(_command)
+app.command(import_, name="import")
 
 
 def main() -> None:

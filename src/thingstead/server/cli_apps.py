@@ -1,16 +1,12 @@
 """`setup`, `new-app`, `new-keys`: apps and their keys from the command line. What they do stands in server/manage."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import uvloop
-
-from thingstead.server.cli_base import Flag, Sets, as_json, refusing, tell
+from thingstead.server.cli_base import Flag, Sets, as_json, managing
 
 if TYPE_CHECKING:
     from thingstead.core.tenants import Keys
-    from thingstead.server.manage import Place
 
 
 def setup(*, data: Path = Path("data"), url: str = "", set: Sets = None, json: Flag = False) -> None:
@@ -35,7 +31,7 @@ def setup(*, data: Path = Path("data"), url: str = "", set: Sets = None, json: F
         else:
             print(as_json({"code": 200, "message": "All set!"}) if json else "All set!")
 
-    _manage(data, set, url, None, set_up, told)
+    managing(data, set, url, None, set_up, told)
 
 
 def new_app(
@@ -73,7 +69,7 @@ def new_app(
     """
     from thingstead.server import manage
 
-    _manage(
+    managing(
         data, set, url, keys, lambda place: manage.new_app(place, app, name, creator), lambda k: _show(k, json=json)
     )
 
@@ -107,7 +103,7 @@ def new_keys(
     """
     from thingstead.server import manage
 
-    _manage(data, set, url, keys, lambda place: manage.new_keys(place, app), lambda k: _show(k, json=json))
+    managing(data, set, url, keys, lambda place: manage.new_keys(place, app), lambda k: _show(k, json=json))
 
 
 def _show(keys: "Keys", *, json: bool) -> None:
@@ -115,24 +111,3 @@ def _show(keys: "Keys", *, json: bool) -> None:
         print(as_json({"accessKey": keys.access_key, "secretKey": keys.secret_key}))
     else:
         print(f"accessKey: {keys.access_key}\nsecretKey: {keys.secret_key}")
-
-
-def _manage(
-    data: Path,
-    sets: Sequence[str] | None,
-    url: str,
-    keys: Path | None,
-    act: "Callable[[Place], Awaitable[Any]]",
-    told: Callable[[Any], None],
-) -> None:
-    """Do one piece of work, in a loop of its own, and tell what came of it."""
-    from thingstead.server import logs
-    from thingstead.server.manage import Place
-    from thingstead.server.settings import load
-
-    async def work() -> object:
-        loaded = load(sets or [], data, lambda line: tell(f"thingstead: {line}"))
-        return await act(Place(data, loaded.settings, url, keys))
-
-    logs.configure()
-    told(refusing(lambda: uvloop.run(work())))

@@ -7,10 +7,11 @@ to standard output only, never into arguments, URLs or logs.
 """
 
 import json
+import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -25,6 +26,9 @@ from thingstead.model.values import JsonObject, is_object, parse_object
 from thingstead.ports.environment import Clock
 from thingstead.server.data import ROOT_KEYS_FILE, DataDirectory, write_secret
 from thingstead.server.environment import SystemClock, SystemEntropy
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 SECONDS: Final = 30
 MAX_ANSWER: Final = 1_048_576
@@ -44,7 +48,7 @@ async def set_up(place: Place) -> Keys | None:
     """Make the root app if there is none; its keys, if they were not shown yet. Raises Unavailable, StoreFailed."""
     if place.url:
         return _keys(Server(place.url).send("GET", "/_setup"))
-    async with _opened(place, new=True) as (data, backend):
+    async with opened(place, new=True) as (data, backend):
         keys = await backend.tenants.show_root_keys()
         if keys is not None:
             data.write_root_keys(keys.access_key, keys.secret_key)
@@ -57,7 +61,7 @@ async def new_app(place: Place, app: str, name: str, creator: str) -> Keys:
     if not identifier:
         raise InvalidInput("an app's identifier needs ASCII letters or digits", field="app")
     if not place.url:
-        async with _opened(place) as (_, backend):
+        async with opened(place) as (_, backend):
             made, secret = await backend.tenants.create(identifier, name=name or None, creatorid=creator or None)
             return Keys(made.object.id, secret)
     given = {key: text for key, text in (("name", name), ("creatorid", creator)) if text}
@@ -79,14 +83,14 @@ async def new_keys(place: Place, app: str) -> Keys:
         message = "root's secret is the one of para.root_secret_override: change it there"
         raise InvalidInput(message, field="para.root_secret_override")
     if not place.url:
-        async with _opened(place) as (data, backend):
+        async with opened(place) as (data, backend):
             keys = await backend.tenants.new_keys(identifier)
             if identifier == root:
                 data.write_root_keys(keys.access_key, keys.secret_key)
             return keys
     held = _root_keys(place)
     server = Server(place.url)
-    asks = held if identifier_of(held.access_key) == identifier else _of_other(server, held, identifier)
+    asks = _of(server, held, identifier)
     keys = _keys(server.send("POST", "/_newkeys", "", asks))
     if keys is None:
         raise Unavailable("the server answered without keys")
@@ -102,7 +106,7 @@ def _document(keys: Keys) -> bytes:
 
 
 @asynccontextmanager
-async def _opened(place: Place, *, new: bool = False) -> AsyncGenerator[tuple[DataDirectory, Backend]]:
+async def opened(place: Place, *, new: bool = False) -> AsyncGenerator[tuple[DataDirectory, Backend]]:
     """The locked directory and a backend over it; it must have data unless `new`."""
     from thingstead.server.compose import build
 
@@ -143,15 +147,17 @@ def _keys(answer: JsonObject) -> Keys | None:
     return Keys(access, secret) if isinstance(access, str) and isinstance(secret, str) else None
 
 
-def _of_other(server: "Server", root: Keys, identifier: str) -> Keys:
-    """Another app's keys, which root may ask for with a short token (identity.md 6.4)."""
-    from joserfc import jwt
-    from joserfc.jwk import OctKey
+def keys_at(server: "Server", place: Place, app: str) -> Keys:
+    """The keys of an app at a server; "" is the app whose keys are at hand. Raises AppNotFound, InvalidInput, ..."""
+    held = _root_keys(place)
+    return _of(server, held, identifier_of(app)) if app else held
 
-    now = server.clock.now() // 1_000_000
-    claims = {"appid": root.access_key, "iat": now, "exp": now + TOKEN_LIFE, "getCredentials": "app:" + identifier}
-    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(root.secret_key.encode()))
-    answer = server.send("GET", "/_me", bearer=token)
+
+def _of(server: "Server", held: Keys, identifier: str) -> Keys:
+    """The keys of an app: those at hand, or others, which root may ask for with a short token (identity.md 6.4)."""
+    if identifier_of(held.access_key) == identifier:
+        return held
+    answer = server.send("GET", "/_me", bearer=server.token(held, getCredentials=ids.APP_PREFIX + identifier))
     keys = _keys(credentials) if is_object(credentials := answer.get("credentials")) else None
     if keys is None:
         raise AppNotFound(f"there is no app '{identifier}', or the keys given are not root's", field="app")
@@ -168,6 +174,7 @@ class Server:
             raise InvalidInput("--url takes http://HOST:PORT or https://HOST:PORT", field="--url")
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.netloc
+        self._name, self._port = parts.hostname, parts.port
         self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
         self.clock = clock or SystemClock()
 
@@ -176,32 +183,69 @@ class Server:
     ) -> JsonObject:
         """The answer's object. Raises Unavailable if there is none or it is an error, with the server's words."""
         from http.client import HTTPException
-        from urllib.error import HTTPError
-        from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-        class Stay(HTTPRedirectHandler):
-            """A redirect is an error: it would carry what proves us to somebody else."""
+        with self.ask(method, path, query, keys, bearer=bearer) as answer:
+            try:
+                body = answer.read(MAX_ANSWER)
+            except (OSError, HTTPException) as error:
+                raise Unavailable(f"{self._origin} broke its answer off: {error}") from None
+        return parse_object(body) if body else {}
 
-            def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
-                """None: do not follow."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        keys: Keys | None = None,
+        *,
+        bearer: str = "",
+        archive: IO[bytes] | None = None,
+        seconds: float = SECONDS,
+    ) -> "HTTPResponse":
+        """The answer, to be read by the caller, who gets `seconds` for each piece of it. Redirects are not followed:
+        they would carry what proves us to somebody else.
 
-        url = self._origin + self._base + path + ("?" + query if query else "")
-        headers = {"Accept": "application/json", "User-Agent": f"thingstead/{__version__}"}
+        Raises Unavailable if there is none or it is an error, with the server's words.
+        """
+        from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+        secure = self._origin.startswith("https:")
+        connection = (HTTPSConnection if secure else HTTPConnection)(self._name, self._port, timeout=seconds)
+        headers = {
+            "Host": self._host,
+            "Accept": "*/*",
+            "Connection": "close",
+            "User-Agent": f"thingstead/{__version__}",
+        }
         if keys is not None:
             headers |= self._signed(method, path, query, keys)
         elif bearer:
             headers["Authorization"] = f"Bearer {bearer}"
-        asked = Request(url, method=method, headers=headers)  # noqa: S310  http or https, see above
+        if archive is not None:
+            size = os.fstat(archive.fileno()).st_size
+            headers |= {"Content-Type": "application/zip", "Content-Length": str(size)}
         try:
-            with build_opener(Stay).open(asked, timeout=SECONDS) as answer:
-                body: bytes = answer.read(MAX_ANSWER)
-        except HTTPError as error:
-            with error:
-                raise Unavailable(f"{self._origin} answered {error.code}: {_said(error.read(MAX_ANSWER))}") from None
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer says why
+                connection.request(method, self._base + path + ("?" + query if query else ""), archive, headers)
+            answer = connection.getresponse()
+            if answer.status // 100 != 2:
+                raise Unavailable(f"{self._origin} answered {answer.status}: {_said(answer.read(MAX_ANSWER))}")
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise Unavailable(f"{self._origin} cannot be asked: {reason}") from None
-        return parse_object(body) if body else {}
+            connection.close()
+            raise Unavailable(f"{self._origin} cannot be asked: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return answer
+
+    def token(self, keys: Keys, **claims: str) -> str:
+        """A short token of an app."""
+        from joserfc import jwt
+        from joserfc.jwk import OctKey
+
+        now = self.clock.now() // 1_000_000
+        said = {"appid": keys.access_key, "iat": now, "exp": now + TOKEN_LIFE, **claims}
+        return jwt.encode({"alg": "HS256"}, said, OctKey.import_key(keys.secret_key.encode()))
 
     def _signed(self, method: str, path: str, query: str, keys: Keys) -> dict[str, str]:
         from datetime import UTC, datetime
