@@ -41,6 +41,9 @@ class Faulty:
     async def provision(self, app: str, thing: str, name: str, *, csr: str | None = None) -> Provisioned:
         return await self.right.provision(app, thing, name, csr=csr)
 
+    async def adopt(self, app: str, thing: str, metadata: JsonObject) -> Provisioned | None:
+        return await self.right.adopt(app, thing, metadata)
+
     async def connection(self, metadata: JsonObject) -> JsonObject:
         return await self.right.connection(metadata)
 
@@ -89,7 +92,18 @@ class ShowsTheHash(Faulty):
         return {**await self.right.connection(metadata), "secretHash": metadata["secretHash"]}
 
 
-@pytest.mark.parametrize("fault", [KeepsTheKey, NeverRotates, KeysOfOneApp, IgnoresTheRequest, ShowsTheHash])
+class BelievesArchives(Faulty):
+    """Takes over whatever certificate an archive names."""
+
+    async def adopt(self, app: str, thing: str, metadata: JsonObject) -> Provisioned | None:
+        keys = (Key("cloud", self.cloud_id(app, thing)), Key("certificate", str(metadata.get("clientCertId"))))
+        return Provisioned({}, metadata, keys)
+
+
+FAULTS = [KeepsTheKey, NeverRotates, KeysOfOneApp, IgnoresTheRequest, ShowsTheHash, BelievesArchives]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(broker: LocalBroker, fault: Callable[[ServiceBroker], Faulty]) -> None:
     async def failures() -> list[str]:
         found: list[str] = []

@@ -17,7 +17,7 @@ from thingstead.model.errors import InvalidInput, MalformedBody, TooLarge
 from thingstead.model.settings import Settings
 from thingstead.model.values import JsonObject, parse_object
 
-CHUNK: Final = 256 * 1024
+CHUNK: Final = 1024 * 1024
 RATIO_FREE: Final = 1024 * 1024  # so much may be unpacked from an archive before the ratio counts
 _NAME: Final = 255
 _ENTRY_BYTES: Final = 128  # of the table of contents, on average: bounds what is read of it at once

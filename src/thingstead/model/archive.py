@@ -19,8 +19,9 @@ LARGEST_OBJECT: Final = 16 * 1024 * 1024
 DEEPEST: Final = 80  # what a request may nest (64), below `properties` or a shadow's section
 
 _BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = b" \t\r\n"
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
+# Up to the next bracket that is in no string, and that bracket; no match if it is not there yet.
+_BRACKET: Final = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+([{}\[\]])', re.DOTALL)
+_OPENING: Final = b"{["
 _GAP: Final = re.compile(rb"[ \t\r\n]*")
 
 
@@ -122,8 +123,11 @@ class Splitter:
                 if self._depth:
                     break
                 found.append(data[start:at])
-                self._expected = ","
                 start = at
+                if data[at : at + 2] == b",{":  # as a rule
+                    self._depth, start, at = 1, at + 1, at + 2
+                    continue
+                self._expected = ","
             at = self._gap(data, start)
             start = at
             if at == len(data):
@@ -147,23 +151,19 @@ class Splitter:
     def _through(self, data: bytes, at: int) -> int:
         """The position behind the open object, or as far as one can look; `_depth` tells which."""
         depth = self._depth
-        for token in _TOKEN.finditer(data, at):
-            first = data[token.start()]
-            if first == 0x22:  # a string; one that has not ended yet is a quote alone
-                if token.end() - token.start() == 1:
-                    self._depth = depth
-                    return token.start()
-            elif first in b"{[":
+        bracket = _BRACKET.match
+        while found := bracket(data, at):
+            at = found.end()
+            if data[at - 1] in _OPENING:
                 depth += 1
                 if depth > self._deepest:
                     raise TooLarge(f"an object nests deeper than {self._deepest} levels")
             else:
                 depth -= 1
                 if not depth:
-                    self._depth = 0
-                    return token.end()
+                    break
         self._depth = depth
-        return len(data)
+        return at
 
     def _gap(self, data: bytes, at: int) -> int:
         """The position of the next object, or of the end of `data`; takes what stands between objects."""
