@@ -14,10 +14,10 @@ from support.backend import open_backend, owner
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Report
 from thingstead.core.objects import Draft
-from thingstead.model.errors import InvalidInput
+from thingstead.model.errors import InvalidInput, StoreFailed
 from thingstead.model.query.build import Limits, plan
 from thingstead.model.values import JsonObject, parse_object
-from thingstead.ports.store import Key
+from thingstead.ports.store import Batch, Committed, Key
 
 ONE, TWO = "one", "two"
 LIMITS = Limits(30, 256, 1000)
@@ -346,6 +346,17 @@ def test_apps_are_restored_into_the_root_app_only(tmp_path: Path) -> None:
     run(work())
 
 
+AGENT = {
+    "deviceId": "d",
+    "service": "s",
+    "servicePath": "/",
+    "entityName": "n",
+    "entityType": "t",
+    "config": {"transport": "HTTP"},
+}
+SECRETS = {"agentSecrets": {"apikey": "k"}}
+
+
 def test_what_cannot_be_stored_is_skipped_and_said(tmp_path: Path) -> None:
     items: list[Any] = [
         {"id": "ok", "type": "cat"},
@@ -359,6 +370,9 @@ def test_what_cannot_be_stored_is_skipped_and_said(tmp_path: Path) -> None:
         {"id": "no name", "type": "thing"},
         {"id": "e", "type": "entity", "entity": {}, "deviceShadow": {"reported": 7}},
         {"id": "t", "type": "thing", "name": "t", "deviceShadow": {"version": -1}},
+        {"id": "bad1", "type": "thing", "name": "t", "agent": {**AGENT, "config": {"attributes": 7}}, **SECRETS},
+        {"id": "bad2", "type": "thing", "name": "t", "agent": {**AGENT, "servicePath": 7}, **SECRETS},
+        {"id": "bad3", "type": "service_group", "secrets": {"apikey": "k", "config": [], "resource": ""}},
         {"id": "big", "type": "thing", "name": "t", "deviceShadow": {"lastSeen": 1 << 70}},
     ]
 
@@ -373,7 +387,7 @@ def test_what_cannot_be_stored_is_skipped_and_said(tmp_path: Path) -> None:
             assert isinstance(reasons, dict)
             assert summary["skipped"] == sum(reasons.values())  # pyright: ignore
             assert int(str(summary["count"])) + int(str(summary["skipped"])) == len(items)
-            assert not {"a\\b", "adr", "no name", "t", "big"} & set(made)
+            assert not {"a\\b", "adr", "no name", "t", "big", "bad1", "bad2", "bad3"} & set(made)
 
     run(work())
 
@@ -429,6 +443,27 @@ def test_an_import_of_nothing_leaves_nothing(tmp_path: Path) -> None:
                 assert (summary["count"], summary["type"], "id" in summary) == (0, "paraimport", False)
                 assert summary["name"] == "para_backup.zip"
             assert await backend.store.journal.last() == before
+
+    run(work())
+
+
+def test_an_import_that_the_disk_ends_says_how_far_it_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            commit, left = backend.store.commit, 3
+
+            async def failing(batch: Batch) -> Committed:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise StoreFailed("the commit failed: disk full")
+                return await commit(batch)
+
+            await loaded(backend, "para", [{"id": "first", "type": "cat"}])  # so that nothing is left to register
+            monkeypatch.setattr(backend.store, "commit", failing)
+            with pytest.raises(StoreFailed, match="disk full; 300 objects were imported before"):
+                await loaded(backend, "para", [{"id": f"c{n}", "type": "cat"} for n in range(500)])
+            assert len(await shown(backend, "para")) == 302
 
     run(work())
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from thingstead.core.agent_keys import SHARERS, claim_key, group_key, owner_of_claim, owner_of_group, share_key
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.sealing import Sealer
+from thingstead.model.agent import schema
 from thingstead.model.errors import ConstraintViolation
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
-from thingstead.model.values import JsonObject, is_object
+from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.store import Key, Store
 
 _SEALED = ("apikey", "trust")
@@ -44,6 +45,9 @@ class GroupKind(Kind):
         if isinstance(claimed, str):
             name = claim_key(self._sealer, obj.app, claimed, apikey)
         else:
+            config, resource = secrets.get("config"), secrets.get("resource")
+            item: Json = {**config, "resource": resource, "apikey": apikey} if is_object(config) else None
+            schema.groups({"services": [item]}, "services")
             name = group_key(self._sealer, str(secrets.get("resource")), apikey)
         return Prepared(keys=(name, *await self._share(obj, apikey)), after=self._after)
 

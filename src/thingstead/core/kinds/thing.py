@@ -11,6 +11,7 @@ from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import shadow_put
 from thingstead.model import shadow as rules
+from thingstead.model.agent import schema
 from thingstead.model.errors import ConstraintViolation, NotSupported
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
@@ -162,7 +163,7 @@ class ThingKind(Kind):
         prepared = Prepared(shadows=[shadow_put(obj.app, obj.id, shadow, 0)])
         agent, apikey = obj.own.get("agent"), secrets.get("apikey") if is_object(secrets) else None
         if is_object(agent) and is_object(secrets) and isinstance(apikey, str):
-            path, device_id = str(agent.get("servicePath")), str(agent.get("deviceId"))
+            path, device_id = _checked(agent, apikey)
             owner = owner_of_device(obj.app, path, device_id)
             obj.hidden["agentSecrets"] = {
                 name: self._sealer.seal(text, owner) for name, text in secrets.items() if isinstance(text, str)
@@ -300,6 +301,17 @@ def all_keys(obj: Object) -> tuple[Key, ...]:
     kit = obj.custom.get("kitId")
     own = [Key("kit", kit, obj.app)] if isinstance(kit, str) and kit else []
     return (*stated_keys(obj), *own)
+
+
+def _checked(agent: JsonObject, apikey: str) -> tuple[str, str]:
+    """Service path and id of a device whose configuration comes out of an archive. Raises InvalidInput."""
+    for name in ("deviceId", "service", "servicePath", "entityName", "entityType"):
+        if not isinstance(agent.get(name), str):
+            raise ConstraintViolation(f"'agent.{name}' must be text", field="agent")
+    config = agent.get("config")
+    item: Json = {**config, "device_id": agent["deviceId"], "apikey": apikey} if is_object(config) else None
+    schema.devices({"devices": [item]})
+    return str(agent["servicePath"]), str(agent["deviceId"])
 
 
 def _texts(key: Json) -> list[str]:
