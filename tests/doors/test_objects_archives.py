@@ -118,6 +118,10 @@ def test_a_signed_body_that_cannot_be_proven_yet_is_bounded(app: Client, monkeyp
     answer = app.send("PUT", "/v1/_import", zipped({"id": "s"}))
     assert answer.status_code == 413
     assert "X-Amz-Content-Sha256" in answer.json()["message"]
+    monkeypatch.setattr(archives, "UNPROVEN_AT_ONCE", 0)
+    assert app.send("PUT", "/v1/_import", zipped({"id": "s"})).status_code == 429
+    headers = {"Authorization": bearer(app)}
+    assert Client(app.url).send("PUT", "/v1/_import", zipped({"id": "s"}), **headers).status_code == 200
 
 
 REFUSED: list[tuple[str, bytes, dict[str, str], int, str]] = [

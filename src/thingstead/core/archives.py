@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -18,10 +18,8 @@ from thingstead.core.kinds.base import Draft, Kind
 from thingstead.core.kinds.thing import LOCAL_KEYS
 from thingstead.core.objects import Objects
 from thingstead.core.shapes import object_of
-from thingstead.core.unpack import limits_of, objects
 from thingstead.model import ids, types
 from thingstead.model import shadow as shadows
-from thingstead.model.archive import Packer, entry_of, stem
 from thingstead.model.errors import InvalidInput, StoreFailed, ThingsteadError
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
@@ -29,6 +27,9 @@ from thingstead.model.shadow_archive import SHADOW, kept
 from thingstead.model.values import Json, JsonObject, parse_object
 from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.store import Store, StoredObject, StoredShadow
+
+if TYPE_CHECKING:
+    from thingstead.model.archive import Packer  # zipfile is imported when the first archive comes
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many objects of how many are done."""
@@ -60,18 +61,20 @@ class Archives:
         self._ids = ids
         self._part = settings.max_items_per_page
         self._batch = settings.import_batch_size
-        self._limits = limits_of(settings)
+        self._settings = settings
 
     # --- out
 
     async def export(self, app: str, progress: Progress | None = None) -> Export:
         """Begin an export of an app. Raises StoreFailed; the pieces also Unavailable, for a secret of another key."""
+        from thingstead.model.archive import Packer, stem
+
         now = self._clock.now()
         name = stem(app, now)
         total = await self._store.objects.count(app)
         return Export(f"{name}.zip", total, self._pieces(app, Packer(name, now), total, progress))
 
-    async def _pieces(self, app: str, packer: Packer, total: int, progress: Progress | None) -> AsyncGenerator[bytes]:
+    async def _pieces(self, app: str, packer: "Packer", total: int, progress: Progress | None) -> AsyncGenerator[bytes]:
         last = self._ids.next()  # what is made from now on is not waited for: writers may be faster
         page = max(1, _PAGE // self._part) * self._part
         after = done = 0
@@ -91,11 +94,13 @@ class Archives:
         things = [row.id for row in rows if row.type in _SHADOWED]
         return await self._store.shadows.get_many(app, things) if things else {}
 
-    def _packed(self, packer: Packer, rows: Sequence[StoredObject], states: Mapping[str, StoredShadow]) -> bytes:
+    def _packed(self, packer: "Packer", rows: Sequence[StoredObject], states: Mapping[str, StoredShadow]) -> bytes:
         entries = [self._entry(row, states.get(row.id)) for row in rows]
         return b"".join([packer.part(entries[at : at + self._part]) for at in range(0, len(entries), self._part)])
 
     def _entry(self, row: StoredObject, state: StoredShadow | None) -> JsonObject:
+        from thingstead.model.archive import entry_of
+
         obj = object_of(row)
         hidden = self._kinds.get(obj.type, self._plain).reveal(obj)
         if state is not None:
@@ -114,8 +119,11 @@ class Archives:
 
         Raises InvalidInput before anything is written; StoreFailed or Unavailable also later, saying how far it got.
         """
-        total = await asyncio.to_thread(lambda: sum(1 for _ in objects(file, self._limits)))
-        items = objects(file, self._limits)
+        from thingstead.core.unpack import limits_of, objects
+
+        limits = limits_of(self._settings)
+        total = await asyncio.to_thread(lambda: sum(1 for _ in objects(file, limits)))
+        items = objects(file, limits)
         skipped: Counter[str] = Counter()
         count = 0
         try:

@@ -26,6 +26,7 @@ from thingstead.model.errors import (
     BadSignature,
     Forbidden,
     InvalidInput,
+    LimitReached,
     NotFound,
     StoreFailed,
     ThingsteadError,
@@ -37,6 +38,8 @@ from thingstead.transports.http import Disconnected, Receive
 IMPORT: Final = ("_import",)
 """The path whose body `load` reads by itself."""
 UNPROVEN: Final = 64 * 1024 * 1024  # bytes taken of a body whose signature can only be checked when all of it is there
+UNPROVEN_AT_ONCE: Final = 4  # so many of those bodies: anybody may send one
+_NEEDED: Final = "a signed archive needs the header X-Amz-Content-Sha256, or a token instead of the signature"
 _ZIP: Final = b"application/zip"
 _TAKEN: Final = frozenset({"", "application/zip", "application/x-zip-compressed", "application/octet-stream"})
 _WRITTEN: Final = 1024 * 1024  # bytes collected before a thread writes them
@@ -58,6 +61,7 @@ class Archived:
         self._reindexer = backend.reindexer
         self._directory = backend.directory
         self._limit = backend.settings.max_import_size
+        self._unproven = 0
 
     async def export(self, call: Call) -> Answer:
         """GET _export: the ZIP, as it is made."""
@@ -115,7 +119,13 @@ class Archived:
         proven = not signed or _SHA256.fullmatch(stated) is not None
         call = await _app(authenticate, replace(request, body_hash=stated)) if proven else None
         limit = self._limit if proven else min(self._limit, UNPROVEN)
-        digest = await _received(receive, file, limit)
+        if not proven and self._unproven == UNPROVEN_AT_ONCE:
+            raise LimitReached(f"Import failed - {_NEEDED}, because too many without it arrive now")
+        self._unproven += not proven
+        try:
+            digest = await _received(receive, file, limit)
+        finally:
+            self._unproven -= not proven
         if digest is None:
             return plain(413, _too_large(limit, self._limit))
         if call is None:
@@ -158,10 +168,7 @@ def _failed(error: ThingsteadError) -> ThingsteadError:
 
 def _too_large(limit: int, whole: int) -> str:
     if limit < whole:
-        return (
-            f"Import failed - a signed archive larger than {limit} bytes needs the header X-Amz-Content-Sha256, "
-            "or a token instead of the signature"
-        )
+        return f"Import failed - {_NEEDED}, because it is larger than {limit} bytes"
     return f"Import failed - the archive is larger than {limit} bytes"
 
 
