@@ -72,6 +72,7 @@ FAILING = [
     (("export", "--data", "{tmp}/none"), "there is no data in"),
     (("import", "{tmp}/none.zip", "--url", "http://127.0.0.1:9"), "No such file"),
     (("reindex", "--url", "ftp://127.0.0.1:9"), "--url takes"),
+    (("reindex", "--url", "http://127.0.0.1:99999"), "--url takes"),
     (("reindex", "--url", "http://127.0.0.1:9", "--app", "x"), "cannot be asked"),
 ]
 

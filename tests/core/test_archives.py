@@ -484,3 +484,35 @@ def test_an_export_beside_writers_holds_every_old_object_once(tmp_path: Path) ->
             assert {f"c{n}" for n in range(1000)} == set(ids)
 
     run(work())
+
+
+def test_an_apps_constraints_keep_nothing_out_and_links_come_with_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            await backend.tenants.create(ONE)
+            await backend.tenants.add_constraint(ONE, "cat", "paws", "required", {})
+            link: JsonObject = {"type": "linker", "id1": "a", "type1": "cat", "id2": "b", "type2": "dog"}
+            mirror: JsonObject = {"type": "linker", "id1": "b", "type1": "dog", "id2": "a", "type2": "cat"}
+            items = [{"type": "cat", "id": "a"}, {"type": "dog", "id": "b"}, {"id": "cat:a:dog:b", **link}, mirror]
+            summary = await loaded(backend, ONE, items)
+            assert (summary["count"], "skipped" in summary) == (4, False)
+            assert set(await shown(backend, ONE)) == {"a", "b", "cat:a:dog:b"}
+
+    run(work())
+
+
+def test_settings_of_a_restored_app_are_told(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            tenants = backend.tenants
+            await tenants.create(ONE)
+            await tenants.put_settings(ONE, {"kept": 1, "gone": 2})
+            told: list[tuple[str, object]] = []
+            tenants.on_setting_added.append(lambda app, key, value: told.append((key, value)))
+            tenants.on_setting_removed.append(lambda app, key: told.append((key, None)))
+            item = {"type": "app", "id": "app:one", "name": "one", "settings": {"kept": 3, "none": None}}
+            assert (await loaded(backend, tenants.root, [item]))["count"] == 1
+            assert told == [("gone", None), ("kept", 3)]
+            assert (await tenants.get(ONE)).settings == {"kept": 3}
+
+    run(work())

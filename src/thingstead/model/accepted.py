@@ -33,7 +33,6 @@ def _core() -> Iterator[tuple[str, Row]]:
     yield "admin_ident", ("", "identifier of the first administrator")
     yield "executor_threads", (2, "worker threads")
     yield "executor_service_enabled", (True, "run background tasks asynchronously; here always")
-    yield "reindex_batch_size", (100, "documents per batch of a re-index")
     yield "sync_index_with_db", (True, "drop index entries missing from the database; here always")
     yield "read_from_index", (False, "answer searches from the index")
 
@@ -188,7 +187,6 @@ def _databases() -> Iterator[tuple[str, Row]]:
 def _miscellaneous() -> Iterator[tuple[str, Row]]:
     yield "shared_table_name", ("0", "table of apps that share one")
     yield "fail_on_write_errors", (True, "a storage error fails the request; here always")
-    yield "import_batch_size", (100, "objects per write of an import")
     yield "plugin_folder", ("lib/", "folder of plugins")
     yield "prepend_shared_appids_with_space", (False, "internal")
     yield "default_separator", (":", "separator in ids; here always this one")

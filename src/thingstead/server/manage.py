@@ -169,12 +169,17 @@ class Server:
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         """`url` may end with the server's context path. Raises InvalidInput if it is no http or https URL."""
-        parts = urlsplit(url if "//" in url else "http://" + url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise InvalidInput("--url takes http://HOST:PORT or https://HOST:PORT", field="--url")
+        wrong = InvalidInput("--url takes http://HOST:PORT or https://HOST:PORT", field="--url")
+        try:
+            parts = urlsplit(url if "//" in url else "http://" + url)
+            name, self._port = parts.hostname, parts.port
+        except ValueError:
+            raise wrong from None
+        if parts.scheme not in ("http", "https") or not name or parts.query or parts.username:
+            raise wrong
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.netloc
-        self._name, self._port = parts.hostname, parts.port
+        self._name = name
         self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
         self.clock = clock or SystemClock()
 
@@ -211,12 +216,7 @@ class Server:
 
         secure = self._origin.startswith("https:")
         connection = (HTTPSConnection if secure else HTTPConnection)(self._name, self._port, timeout=seconds)
-        headers = {
-            "Host": self._host,
-            "Accept": "*/*",
-            "Connection": "close",
-            "User-Agent": f"thingstead/{__version__}",
-        }
+        headers = {"Host": self._host, "Connection": "close", "User-Agent": f"thingstead/{__version__}"}
         if keys is not None:
             headers |= self._signed(method, path, query, keys)
         elif bearer:
