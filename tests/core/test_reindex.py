@@ -109,3 +109,16 @@ def test_a_page_read_before_a_write_does_not_undo_it(tmp_path: Path) -> None:
             assert await found(backend, ONE, "properties.mood:fresh") == {"c0"}
 
     run(work())
+
+
+def test_objects_that_only_the_index_keeps_stay_there(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            await cats(backend, ONE, 2)
+            await backend.objects.create(ONE, Draft(type="cat", body={"id": "loose", "stored": False}), owner(ONE))
+            for _ in range(2):
+                done = await backend.reindexer.run(ONE)
+                assert (done.count, done.removed) == (2, 0)
+                assert await found(backend, ONE) == {"c0", "c1", "loose"}
+
+    run(work())
