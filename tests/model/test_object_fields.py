@@ -199,7 +199,7 @@ OWN = [
     *(("webhook", field, False, *FLAG, False) for field in ("active", "tooManyFailures")),
     *(("webhook", field, False, *FLAG, False) for field in ("create", "update", "delete")),
     *(("webhook", field, False, *FLAG, False) for field in ("createAll", "updateAll", "deleteAll")),
-    ("webhook", "customEvents", None, ["a", 1], ["a", "1"], False),
+    ("webhook", "customEvents", [], ["a", 1], ["a", "1"], False),
     ("webhook", "repeatedDeliveryAttempts", 1, *LONG, False),
 ]
 
