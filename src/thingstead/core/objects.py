@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
+from thingstead.core.listeners import IoListener, heard
 from thingstead.core.outbox import Item, Outbox
 from thingstead.core.shapes import document_of, document_of_put, object_of
 from thingstead.model import constraints, types
@@ -143,13 +144,16 @@ class Objects:
         self._outbox = outbox
         self._kinds = kinds
         self._plain = Kind()
+        self.io: list[IoListener] = []  # who hears of every call that is not core's own
 
     # --- writes
 
+    @heard("create")
     async def create(self, app: str, draft: Draft, actor: Principal) -> Written:
         """Create an object; one with the same id is overwritten (objects.md 3). Raises InvalidInput, KeyTaken, ..."""
         return await self._write(app, draft, actor, "create")
 
+    @heard("create")
     async def overwrite(self, app: str, draft: Draft, actor: Principal) -> Written:
         """PUT: the object at `draft.id` becomes what the body says, whether it was there or not."""
         return await self._write(app, draft, actor, "overwrite")
@@ -165,6 +169,7 @@ class Objects:
                 raise written
         raise Unavailable("the object is being changed too often; try again")
 
+    @heard("create_all")
     async def create_with(
         self, app: str, drafts: Sequence[Draft], actor: Principal, shadows: Sequence[ShadowPut]
     ) -> list[Written] | None:
@@ -180,6 +185,7 @@ class Objects:
             made.append(outcome)
         return made
 
+    @heard("create_all")
     async def create_many(
         self, app: str, drafts: Sequence[Draft], actor: Principal, *, together: bool = False
     ) -> list[Written | ThingsteadError]:
@@ -220,6 +226,7 @@ class Objects:
                 outcomes[n] = error
         return [o for o in outcomes if o is not None]
 
+    @heard("update")
     async def patch(
         self, app: str, id: str, body: JsonObject, actor: Principal, *, keys: tuple[Key, ...] = ()
     ) -> Written:
@@ -232,6 +239,7 @@ class Objects:
             raise outcome
         return outcome
 
+    @heard("update_all")
     async def patch_many(
         self, app: str, items: Sequence[tuple[str, JsonObject]], actor: Principal, *, validate: bool = True
     ) -> list[Written | ThingsteadError]:
@@ -281,6 +289,7 @@ class Objects:
             left = sorted(retry)
         raise Unavailable("the object is being changed too often; try again")
 
+    @heard("update")
     async def patch_pair(
         self, app: str, id: str, other: str, decide: Callable[[Object, Object | None], Pair | None], actor: Principal
     ) -> bool:
@@ -313,6 +322,7 @@ class Objects:
                 raise outcome
         raise Unavailable("the object is being changed too often; try again")
 
+    @heard("delete")
     async def delete(self, app: str, id: str, actor: Principal) -> bool:
         """Delete an object and what goes with it. True if it was there."""
         return await self._delete(app, id, "delete")
@@ -348,6 +358,7 @@ class Objects:
         public = (await self._feed.unstored(app, [id])).get(id)
         return None if public is None else StoredObject(app, id, str(parse_object(public)["type"]), 0, 0, public, None)
 
+    @heard("delete_all")
     async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> None:
         """Delete several; unknown ids are ignored. Those with which nothing else goes do so in one transaction."""
         left = list(dict.fromkeys(ids))
@@ -400,14 +411,19 @@ class Objects:
 
     # --- reads
 
+    @heard("read")
     async def public(self, app: str, id: str) -> bytes:
         """The bytes of one object as shown. Raises NotFound."""
+        return await self._public(app, id)
+
+    async def _public(self, app: str, id: str) -> bytes:
         row = await self._store.objects.get(app, id)
         if row is None:
             raise NotFound("Not Found")
         kind = self._kinds.get(row.type)
         return row.public if kind is None else (await kind.present(app, [row.public]))[0]
 
+    @heard("read_all")
     async def public_many(self, app: str, ids: Sequence[str]) -> list[bytes]:
         """The bytes of those that exist, in the order of `ids`, duplicates once."""
         return await self.present_many(app, [row.public for row in await self._store.objects.get_many(app, ids)])
@@ -424,6 +440,7 @@ class Objects:
                 publics[n] = public
         return publics
 
+    @heard("read")
     async def get(self, app: str, id: str) -> Object:
         """One object. Raises NotFound."""
         row = await self._store.objects.get(app, id)
@@ -431,6 +448,7 @@ class Objects:
             raise NotFound("Not Found")
         return object_of(row)
 
+    @heard("read_all")
     async def get_many(self, app: str, ids: Sequence[str]) -> list[Object]:
         """Those that exist, in the order of `ids`."""
         return [object_of(row) for row in await self._store.objects.get_many(app, ids)]
@@ -625,7 +643,7 @@ class Objects:
         """A write that leaves the object as it is, but has an effect beside it."""
         if work.prepared.after is not None:
             await work.prepared.after()
-        public = await self.public(work.object.app, work.object.id)
+        public = await self._public(work.object.app, work.object.id)
         return Written(work.object, public, False, work.prepared.once)
 
     async def _subjects(self, obj: Object) -> tuple[str, ...]:
@@ -641,6 +659,7 @@ class Objects:
 
     # --- last, because `list` hides the built-in name inside the class
 
+    @heard("read_page")
     async def list(
         self, app: str, *, type: str | None = None, parent: str | None = None, after: int = 0, limit: int = 1000
     ) -> list[Object]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from thingstead.core.listeners import tell
 from thingstead.core.metrics import SEARCH, Metrics
 from thingstead.model import objects as model
 from thingstead.model.errors import MalformedBody, Unavailable
@@ -158,6 +159,8 @@ class Search:
         self._committing: asyncio.Task[None] | None = None
         self._closed = False
         self._refeeding: list[set[tuple[str, str]]] = []  # what was written since a page of a re-index was read
+        self.on_search: list[Callable[[str, Plan], Awaitable[None] | None]] = []
+        """Who hears of (app, plan) before it is carried out."""
         self.recovered = 0
         """Journal lines replayed at start."""
         self.flushes = 0
@@ -343,6 +346,8 @@ class Search:
 
     async def find(self, app: str, plan: Plan, only: ast.Query = ast.ALL) -> Page:
         """Carry out a search; `only` narrows it further. Raises InvalidQuery, Unavailable."""
+        if self.on_search:
+            await tell(self.on_search, app, plan)
         if self._join is not None:
             match plan:
                 case Find(query=query):

@@ -7,14 +7,14 @@ provided that whoever writes app objects elsewhere calls `forget`. Does not deci
 
 import base64
 import binascii
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, ParamSpec
+from typing import Final
 
 import msgspec
 from cachebox import LRUCache
 
+from thingstead.core.listeners import tell
 from thingstead.core.objects import Feed
 from thingstead.core.outbox import Item as Told
 from thingstead.core.outbox import Outbox
@@ -38,10 +38,6 @@ _SETUP = "setup"  # item: present while root's keys may still be shown by `_setu
 _ATTEMPTS = 50
 _MET = 1_000  # type names remembered for one app
 _MOST_BYTES: Final = 1 << 20  # of an app's object, when settings or constraints are added
-
-P = ParamSpec("P")
-
-log = logging.getLogger(__name__)
 
 
 class App(msgspec.Struct, frozen=True):
@@ -108,8 +104,11 @@ class Tenants:
         self._watching: list[Callable[[str], None]] = []
         self._epoch = 0  # moves with every `forget`: what was read before it is not kept
         self._shown = False
-        self.on_setting_added: list[Callable[[App, str, Json], None]] = []  # each (app, key, value) that was set
-        self.on_setting_removed: list[Callable[[App, str], None]] = []  # each (app, key) that is gone
+        self.on_app_created: list[Callable[[App], Awaitable[None] | None]] = []  # each new app but root
+        self.on_app_deleted: list[Callable[[str], Awaitable[None] | None]] = []  # the identifier of each that is gone
+        # each (app, key, value) that was set, and (app, key) that is gone
+        self.on_setting_added: list[Callable[[App, str, Json], Awaitable[None] | None]] = []
+        self.on_setting_removed: list[Callable[[App, str], Awaitable[None] | None]] = []
         self.root: Final = ids.app_identifier(settings.app_name)
         if not self.root:
             raise InvalidInput("para.app_name gives no identifier for the root app", field="para.app_name")
@@ -351,9 +350,13 @@ class Tenants:
             return
         app = await self.get(identifier)
         for key in gone:
-            _tell(self.on_setting_removed, app, key)
+            await tell(self.on_setting_removed, app, key)
         for key, value in given.items():
-            _tell(self.on_setting_added, app, key, value)
+            await tell(self.on_setting_added, app, key, value)
+
+    async def deleted(self, identifier: str) -> None:
+        """Tell listeners that an app is gone; it is already."""
+        await tell(self.on_app_deleted, identifier)
 
     # --- writing app objects
 
@@ -385,7 +388,10 @@ class Tenants:
             obj.hidden["autocreated"] = True
         if not await self._write(obj, 0, items):
             raise Conflict(f"the app '{identifier}' exists", field="app")
-        return await self.get(identifier)
+        app = await self.get(identifier)
+        if not app.is_root:
+            await tell(self.on_app_created, app)
+        return app
 
     async def _change(self, identifier: str, change: Callable[[Object], bool], *, items: Sequence[Item] = ()) -> None:
         """Apply `change` until no one else came between; it returns False if there is nothing to write."""
@@ -425,11 +431,3 @@ def _check_size(obj: Object) -> None:
 def _check_keys(keys: Iterable[str]) -> None:
     if any(not key.strip() for key in keys):
         raise InvalidInput("a setting needs a key that is not blank", field="key")
-
-
-def _tell(listeners: Sequence[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
-    for listener in listeners:
-        try:
-            listener(*args, **kwargs)
-        except Exception:
-            log.exception("a listener of app settings failed")

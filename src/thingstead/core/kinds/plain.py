@@ -59,6 +59,10 @@ class Apps(Protocol):
         """A secret for an app."""
         ...
 
+    async def deleted(self, identifier: str) -> None:
+        """The app was deleted."""
+        ...
+
 
 class AppKind(Kind):
     """Kind `app`: made by `_setup`, or restored from an archive of the root app (objects.md 3, 13)."""
@@ -126,7 +130,13 @@ class AppKind(Kind):
 
     async def removing(self, obj: Object) -> Prepared:
         """Nobody gets in any more."""
-        return Prepared(after=self._changed(obj, active=False))
+        changed = self._changed(obj, active=False)
+
+        async def after() -> None:
+            await changed()
+            await self._apps.deleted(ids.app_identifier(obj.id))
+
+        return Prepared(after=after)
 
     def _changed(
         self, obj: Object, *, active: bool, given: JsonObject | None = None, gone: Iterable[str] = ()

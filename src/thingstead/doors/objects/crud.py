@@ -2,6 +2,7 @@
 
 import logging
 
+from thingstead.core.apps import delete_app
 from thingstead.core.backend import Backend
 from thingstead.core.objects import Draft
 from thingstead.doors.objects import render
@@ -11,8 +12,6 @@ from thingstead.model import ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
 from thingstead.model.ids import check_id, check_type, is_app_id
 from thingstead.model.values import JsonObject, dump
-
-_DELETED_AT_ONCE = 200
 
 audit = logging.getLogger("thingstead.audit")
 
@@ -125,24 +124,8 @@ class Crud:
 
     async def _delete_app(self, id: str, call: Call) -> None:
         """The app and all it holds; of the root app nothing."""
-        identifier = ids.app_identifier(id)
-        if identifier == self._tenants.root:
-            return
-        stored = await self._objects.get_many(self._tenants.root, [id])
-        if not stored or stored[0].type != "app":
-            return
-        # Twice: what was written while the app could still be used goes as well.
-        await self._empty(identifier, call)
-        await self._objects.delete(self._tenants.root, id, call.principal)
-        await self._empty(identifier, call)
-        audit.info("app_deleted app=%s by=%s", id, call.principal.id)
-
-    async def _empty(self, app: str, call: Call) -> None:
-        while found := await self._objects.list(app, limit=_DELETED_AT_ONCE):
-            await self._objects.delete_many(app, [obj.id for obj in found], call.principal)
-        while loose := await self._search.all_unstored(app, _DELETED_AT_ONCE):
-            await self._objects.delete_many(app, loose, call.principal)
-        await self._cache.clear(app)
+        if await delete_app(self._objects, self._tenants, self._search, self._cache, id, call.principal):
+            audit.info("app_deleted app=%s by=%s", id, call.principal.id)
 
 
 def type_of_item(body: JsonObject) -> str:
