@@ -142,9 +142,15 @@ class Objects:
         self._feed = feed
         self._register = register
         self._outbox = outbox
-        self._kinds = kinds
+        self._kinds = dict(kinds)
         self._plain = Kind()
         self.io: list[IoListener] = []  # who hears of every call that is not core's own
+
+    def declare(self, type_name: str, kind: Kind) -> None:
+        """From now on objects of an ordinary type are of this kind. Raises InvalidInput for a type that is built in."""
+        if type_name in types.BUILT_IN or types.clean(type_name) != type_name:
+            raise InvalidInput(f"'{type_name}' cannot be the type of a class", field="type")
+        self._kinds[type_name] = kind
 
     # --- writes
 
@@ -539,7 +545,7 @@ class Objects:
             obj.version = 0
         obj.updated = max(self._clock.now() // 1000, obj.updated or 0)
         kind = self._kinds.get(obj.type, self._plain)
-        old = object_of(row) if kind.reads_old else None
+        old = object_of(row) if kind.reads_old or kind.patches_old else None
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)

@@ -22,14 +22,11 @@ _TLS_FILES: Final[Mapping[str, Row]] = {
 
 
 def _core() -> Iterator[tuple[str, Row]]:
-    yield "dao", ("H2DAO", "database plugin; here always the embedded store")
-    yield "search", ("LuceneSearch", "search plugin; here always the embedded index")
     yield "cache", ("CaffeineSearch", "cache plugin")
     yield "q", ("LocalQueue", "queue plugin")
     yield "fs", ("LocalFileStore", "file store plugin")
     yield "search_enabled", (True, "index and search; here always on")
     yield "cluster_name", ("para-prod", "isolates deployments that share plugins")
-    yield "core_package_name", ("", "package of user-defined classes")
     yield "admin_ident", ("", "identifier of the first administrator")
     yield "executor_threads", (2, "worker threads")
     yield "executor_service_enabled", (True, "run background tasks asynchronously; here always")
@@ -187,7 +184,6 @@ def _databases() -> Iterator[tuple[str, Row]]:
 def _miscellaneous() -> Iterator[tuple[str, Row]]:
     yield "shared_table_name", ("0", "table of apps that share one")
     yield "fail_on_write_errors", (True, "a storage error fails the request; here always")
-    yield "plugin_folder", ("lib/", "folder of plugins")
     yield "prepend_shared_appids_with_space", (False, "internal")
     yield "default_separator", (":", "separator in ids; here always this one")
     yield "default_encoding", ("UTF-8", "charset; here always this one")

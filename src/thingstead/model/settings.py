@@ -25,6 +25,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, _key("para.port", "main HTTP port; --port wins", 0, 65535)] = 8080
     context_path: Annotated[str, _key("para.context_path", "path in front of all paths of the main port")] = ""
     api_enabled: Annotated[bool, _key("para.api_enabled", "serve /v1 and /jwt_auth")] = True
+    dao: Annotated[str, _key("para.dao", "engine of the store; H2DAO: the embedded one")] = "H2DAO"
+    search: Annotated[str, _key("para.search", "engine of the index; LuceneSearch: the embedded one")] = "LuceneSearch"
+    core_package_name: Annotated[str, _key("para.core_package_name", "package of user-defined classes")] = ""
+    plugin_folder: Annotated[
+        str, _key("para.plugin_folder", "folder of plug-ins, if relative in the data directory; empty: none")
+    ] = "lib/"
     root_secret_override: Annotated[str, _key("para.root_secret_override", "fixed secret of the root app")] = ""
     setup_enabled: Annotated[
         bool, _key("para.setup_enabled", "answer the first _setup with root's keys also where not bound to loopback")

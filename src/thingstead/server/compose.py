@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import msgspec
 
@@ -41,21 +42,20 @@ from thingstead.engines.folder import FolderFiles
 from thingstead.engines.inprocess import InProcessCache, InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.smtp import NoopMailer, SmtpMailer
-from thingstead.engines.sqlite.store import SqliteStore
-from thingstead.engines.tantivy.index import TantivyIndex
 from thingstead.model.files import clean
 from thingstead.model.ids import APP_PREFIX, app_identifier
 from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
+from thingstead.ports.engine import Place
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.index import Index
 from thingstead.ports.mailer import Mailer, MailServer
 from thingstead.ports.store import Store
 from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
+from thingstead.server.plugins import Plugins
 from thingstead.server.settings import NOOP_EMAILERS
 
-INDEX = "index"
 SEARCH = "search"
 AUTHORITY = "ca"
 FILES = "files"
@@ -90,17 +90,23 @@ async def build(
     ids: Ids | None = None,
     entropy: Entropy | None = None,
     store: Store | None = None,
+    plugins: Plugins | None = None,
 ) -> Built:
-    """Open the embedded engines of a data directory and wire core over them; the caller has locked the directory.
+    """Open the engines that the settings name over a data directory, and wire core over them; the caller has locked it.
 
-    Raises StoreFailed, NotSupported or Unavailable if an engine cannot be opened.
+    `store` stands in for the one that the settings name. Raises StoreFailed, NotSupported or Unavailable if an engine
+    cannot be opened.
     """
     clock = clock or SystemClock()
     ids = ids or NodeIds(clock, settings.worker_id)
     entropy = entropy or SystemEntropy()
-    store = store or SqliteStore.open(directory, clock=clock, entropy=entropy)
+    plugins = plugins or Plugins.of(directory, settings)
+    place = Place(directory, settings, clock, entropy)
+    if store is None:
+        store = cast(Store, await plugins.engine("dao", settings.dao).open(place))
     try:
-        index = await TantivyIndex.open(directory / INDEX, store.uuid)
+        place = msgspec.structs.replace(place, store=store.uuid)
+        index = cast(Index, await plugins.engine("search", settings.search).open(place))
     except BaseException:
         await store.close()
         raise

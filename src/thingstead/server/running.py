@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from thingstead.core.backend import Backend
 from thingstead.doors import agent, context, hypermedia, kits, objects, things
+from thingstead.embed.embedded import Embedded
+from thingstead.embed.listeners import Listener
 from thingstead.model.settings import Settings
 from thingstead.ports.store import Store
 from thingstead.server.accesslog import recorder
@@ -18,6 +20,7 @@ from thingstead.server.environment import SystemEntropy
 from thingstead.server.logfiles import LogFiles
 from thingstead.server.main_port import below, main_port
 from thingstead.server.ops import ops
+from thingstead.server.plugins import Plugins
 from thingstead.server.reporting import Reporter
 from thingstead.server.sessions import StoredSessions
 from thingstead.transports.http import AsgiApp, TrustedProxies
@@ -64,6 +67,7 @@ class Running:
     def __init__(
         self,
         built: Built,
+        para: Embedded,
         data: DataDirectory,
         broker: Broker,
         streams: hypermedia.Door,
@@ -71,6 +75,7 @@ class Running:
         reporter: Reporter,
     ) -> None:
         self.built = built
+        self.para = para
         self._data = data
         self._broker = broker
         self._streams = streams
@@ -107,6 +112,7 @@ class Running:
         await self._broker.close()
         await self._streams.close()
         await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await self.para.end()
         await self.built.close()
         self._data.close()
 
@@ -120,28 +126,42 @@ async def start(
     *,
     store: Store | None = None,
     files: LogFiles | None = None,
+    before: Callable[[Embedded], None] | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Running:
     """Open the data directory's engines and bind every listener; returns once all of them answer.
 
     `told` gets lines for the operator: root's keys, when they were generated now (doors.md 33). `store` stands in for
-    the embedded one; `files` gets the access log, if that is on. Raises Unavailable, StoreFailed, NotSupported,
-    InvalidInput for a certificate that cannot be used, or OSError if an address cannot be bound.
+    the one that the settings name; `files` gets the access log, if that is on; `before` is called before plug-ins
+    begin, and `listeners` begin after theirs. Raises Unavailable, StoreFailed, NotSupported, InvalidInput for a
+    certificate or plug-in that cannot be used, or OSError if an address cannot be bound.
     """
     secure = server_context(settings.http_certificate, settings.http_key)
-    built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store)
+    plugins = Plugins.of(data.path, settings)
+    built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store, plugins=plugins)
     backend = built.backend
+    para = Embedded(backend)
+    try:
+        if before is not None:
+            before(para)
+        await plugins.activate(para, listeners)
+        broker = Broker(
+            clock=backend.clock,
+            entropy=backend.entropy,
+            authenticate=things.authenticate(backend),
+            sessions=StoredSessions(backend.store),
+            limits=Limits(max_packet=settings.mqtt_max_packet),
+        )
+        shadows = things.Door(backend, broker)
+        v1 = objects.app(backend, para.resources, shadows.resources())
+    except BaseException:
+        await para.end()
+        await built.close()
+        raise
     if built.root_keys is not None:
         file = data.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
         told(f"root app made: access key {built.root_keys.access_key}, secret key {built.root_keys.secret_key}")
         told(f"the keys are shown once; they are kept in {file}")
-    broker = Broker(
-        clock=backend.clock,
-        entropy=backend.entropy,
-        authenticate=things.authenticate(backend),
-        sessions=StoredSessions(backend.store),
-        limits=Limits(max_packet=settings.mqtt_max_packet),
-    )
-    shadows = things.Door(backend, broker)
     for pattern, handler in (*shadows.topics(), *agent.topics(backend)):
         broker.route(pattern, handler)
 
@@ -153,12 +173,8 @@ async def start(
     await broker.start()
     loopback = is_loopback(addresses.host)
     web_socket = websocket_app(broker, loopback_bound=loopback)
-    listeners: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
-    v1, streams, named = (
-        objects.app(backend, shadows.resources()),
-        hypermedia.app(backend),
-        ops(backend, broker.current_stats, listeners),
-    )
+    opened: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
+    streams, named = hypermedia.app(backend), ops(backend, broker.current_stats, opened)
     doors: dict[str, AsgiApp] = {
         "v1": v1,
         "jwt_auth": v1,
@@ -182,8 +198,8 @@ async def start(
             ("context", context.app(backend), addresses.context_port, None),
         ):
             answering = gzipped(app) if settings.gzip_enabled else app
-            listeners[name] = HttpListener(answering, addresses.host, port, tls=tls, answered=answered)
-        main, north, south, ngsi = listeners.values()
+            opened[name] = HttpListener(answering, addresses.host, port, tls=tls, answered=answered)
+        main, north, south, ngsi = opened.values()
         told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
         mqtt_tls = built.local.ssl_context([told_host])
         mqtts_port = await serve_tcp(broker, addresses.host, addresses.mqtt_port, mqtt_tls)
@@ -191,16 +207,18 @@ async def start(
         built.local.set_endpoint(
             told_host, mqtts_port, main.url.replace("http", "ws", 1) + settings.root_path + "/mqtt"
         )
-        for listener in listeners.values():
+        for listener in opened.values():
             await listener.start()
         if settings.pidfile_enabled:
             data.write_pid(main.port, pid)
     except BaseException:
         await broker.close()
-        await asyncio.gather(*(listener.close() for listener in listeners.values()))
+        await asyncio.gather(*(listener.close() for listener in opened.values()))
+        await para.end()
         await built.close()
         raise
-    running = Running(built, data, broker, streams, list(listeners.values()), Reporter(backend, settings))
+    running = Running(built, para, data, broker, streams, list(opened.values()), Reporter(backend, settings))
+    para.url = main.url + settings.root_path
     host = main.url.partition("://")[2].rpartition(":")[0]
     running.ready = Ready(
         pid=pid,

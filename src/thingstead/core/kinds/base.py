@@ -49,6 +49,7 @@ class Kind:
     lasting = False  # True: it cannot be kept out of the store (`stored` false)
     alone = True  # False: it adds nothing to the batch of its object, which may share one with others
     reads_old = False  # True: `prepare` needs the object that an overwrite replaces
+    patches_old = False  # True: `prepare` of a patch needs the object as it was
 
     def new_id(self, body: JsonObject) -> str | None:
         """The id that follows from the body; None: generate one."""

@@ -6,6 +6,8 @@ from thingstead.doors.objects.routes import ObjectsDoor
 from thingstead.transports.http import AsgiApp
 
 
-def app(backend: Backend, resources: Resources | None = None) -> AsgiApp:
-    """The ASGI callable for `/v1` and all below it; it sees the full raw path. `resources` are those of other doors."""
-    return ObjectsDoor(backend, resources or {})
+def app(backend: Backend, *resources: Resources) -> AsgiApp:
+    """The ASGI callable for `/v1` and all below it; it sees the full raw path. `resources` are those of other doors and
+    of plug-ins. Raises InvalidInput if a path is taken.
+    """
+    return ObjectsDoor(backend, resources)

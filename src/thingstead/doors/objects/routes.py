@@ -6,7 +6,7 @@ shape; what is not an error of ours is logged and becomes a 500; nothing is writ
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from thingstead.core.backend import Backend
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 class ObjectsDoor:
     """The ASGI callable."""
 
-    def __init__(self, backend: Backend, resources: Resources) -> None:
+    def __init__(self, backend: Backend, resources: Sequence[Resources]) -> None:
         self._identity = backend.identity
         self._tenants = backend.tenants
         self._cors = backend.settings.cors_enabled
@@ -116,6 +116,10 @@ class ObjectsDoor:
             "DELETE": timed("links.delete", linking.unlink),
         }
         self._resources = _by_type(resources)
+        for patterns in self._resources.values():
+            for pattern, _ in patterns:
+                if (pattern[0], len(pattern)) in self._named:
+                    raise _taken(pattern)
 
     def _timed(self, name: str, handler: Handler) -> Handler:
         """The handler, timed as `RestUtils.<name>` (objects.md 18)."""
@@ -366,12 +370,23 @@ def _not_allowed(methods: Iterable[str]) -> MethodNotAllowed:
     return MethodNotAllowed("Method Not Allowed", details={"allow": allowed})
 
 
-def _by_type(resources: Resources) -> dict[str, list[tuple[Pattern, Entry]]]:
-    """Resources by their first segment, in both spellings of a type."""
-    found: dict[str, list[tuple[Pattern, Entry]]] = {}
-    for pattern, entry in resources.items():
+def _by_type(resources: Sequence[Resources]) -> dict[str, list[tuple[Pattern, Entry]]]:
+    """Resources by their first segment, in both spellings of a type; literal segments go before parameters."""
+    found: dict[str, dict[Pattern, Entry]] = {}
+    for pattern, entry in (pair for each in resources for pair in each.items()):
         first = pattern[0] or ""
         singular = types.resolve(first, {})
         for spelling in {first, singular, types.plural(singular)}:
-            found.setdefault(spelling, []).append((pattern, entry))
-    return found
+            below = found.setdefault(spelling, {})
+            if (spelling, *pattern[1:]) in below:
+                raise _taken(pattern)
+            below[(spelling, *pattern[1:])] = entry
+    return {
+        first: sorted(below.items(), key=lambda pair: [part is None for part in pair[0]])
+        for first, below in found.items()
+    }
+
+
+def _taken(pattern: Pattern) -> InvalidInput:
+    path = "/".join("{}" if part is None else part for part in pattern)
+    return InvalidInput(f"a resource cannot have the path /v1/{path}: it is taken", field="path")
