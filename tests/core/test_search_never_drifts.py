@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from support.environment import ManualClock
-from support.searching import APPS, TYPES, answer, fields, requests
+from thingstead.conformance.searching import APPS, TYPES, answer, fields, requests
 from thingstead.core.search import Policy, Search
 from thingstead.engines.tantivy import TantivyIndex
 from thingstead.model.query import ast

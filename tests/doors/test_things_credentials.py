@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ports.broker_suite import SECRETS, make_csr
 from support.devices import Device, Site, site
+from thingstead.conformance.broker import SECRETS, make_csr
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import apsw
 import pytest
 
-from ports.store_suite import no_stray_errors
 from support import aio
 from support.aio import until
 from support.environment import ManualClock, SystemEntropy
+from thingstead.conformance.store import no_stray_errors
 from thingstead.engines.sqlite import Caps, Options, SqliteStore
 from thingstead.engines.sqlite.schema import set_pragmas
 from thingstead.model.errors import NotSupported, StoreFailed

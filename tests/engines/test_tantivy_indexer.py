@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ports.index_suite import document, ids
 from support.aio import run, until
+from thingstead.conformance.index import document, ids
 from thingstead.engines.tantivy.index import TantivyIndex
 from thingstead.model.errors import Unavailable
 from thingstead.model.query import ast

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ports.store_suite import no_stray_errors
 from support import aio
 from support.aio import until
 from support.environment import ManualClock, SystemEntropy
 from support.forgetful import Forgetful
+from thingstead.conformance.store import no_stray_errors
 from thingstead.engines.sqlite import Caps, Options, SqliteStore
 from thingstead.model.errors import StoreFailed
 from thingstead.ports.store import Batch, Changed, Item, Key, Put, Reading, ShadowPut

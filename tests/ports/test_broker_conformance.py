@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ports.broker_suite import CHECKS, Check
 from support.aio import run
 from support.environment import ManualClock, SystemEntropy
+from thingstead.conformance.broker import CHECKS, Check
 from thingstead.engines.local import LocalBroker
 from thingstead.model.values import JsonObject
 from thingstead.ports.broker import Provisioned, ServiceBroker

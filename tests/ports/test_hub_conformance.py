@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ports.hub_suite import (
+from support.aio import run
+from thingstead.conformance.hub import (
     BETWEEN,
     HERE,
     Check,
@@ -32,7 +33,6 @@ from ports.hub_suite import (
     what_is_lost_on_the_way_is_told,
     who_waits_is_woken,
 )
-from support.aio import run
 from thingstead.engines.inprocess import InProcessHub
 from thingstead.engines.inprocess.hub import Queue
 from thingstead.model.errors import ThingsteadError, Unavailable

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ports.index_suite import IndexSuite, document, ids
 from support.aio import run
+from thingstead.conformance.index import IndexSuite, document, ids
 from thingstead.engines.tantivy import TantivyIndex
 from thingstead.model.errors import Unavailable
 from thingstead.ports.index import Change, Hits, Removal, SearchRequest, Snapshot

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ports.sessions_suite import (
+from support.aio import run
+from support.environment import ManualClock, SystemEntropy
+from support.forgetful import Forgetful
+from thingstead.conformance.sessions import (
     CHECKS,
     Check,
     Disk,
@@ -21,9 +24,6 @@ from ports.sessions_suite import (
     the_last_change_counts,
     what_was_put_comes_back_as_it_was,
 )
-from support.aio import run
-from support.environment import ManualClock, SystemEntropy
-from support.forgetful import Forgetful
 from thingstead.engines.sqlite import SqliteStore
 from thingstead.model.errors import StoreFailed
 from thingstead.ports.sessions import Change, SessionStore, Space

@@ -9,9 +9,9 @@ from typing import Any
 import apsw
 import pytest
 
-from ports.store_suite import CHECKS, HISTORY, STAGES, Check, Stage, run_check
 from support.aio import run
 from support.environment import ManualClock, SystemEntropy
+from thingstead.conformance.store import CHECKS, HISTORY, STAGES, Check, Stage, run_check
 from thingstead.engines.sqlite import Options, SqliteStore
 from thingstead.ports.store import Batch, Committed, Put, Reading, Store, StoredObject
 

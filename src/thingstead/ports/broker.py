@@ -1,7 +1,7 @@
 """Service broker: who carries a thing's messages and issues its credentials: Local, later AWS IoT and Azure IoT Hub.
 
 (things.md 3.) A broker decides nothing about permissions and stores nothing: what it returns, core stores with the
-thing. The conformance suite is `tests/ports/broker_suite.py`.
+thing. The conformance suite is `conformance/broker.py`.
 """
 
 import hashlib

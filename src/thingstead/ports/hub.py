@@ -1,7 +1,7 @@
 """The hub: tells live listeners what has become durable (design.md 4.3, and the Bus of 5).
 
 An engine is the hub of one node; a bus may join it to those of other nodes. Promises every engine keeps, tested by the
-conformance suite in `tests/ports/hub_suite.py`:
+conformance suite in `conformance/hub.py`:
 
 * **Here at once**: when `publish` returns, every listener of this node that wants the event has it, and every tap was
   called, whatever the line to other nodes is doing. Other nodes hear of it soon, and get an equal event.

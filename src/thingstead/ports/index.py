@@ -4,7 +4,7 @@ Promises wanted of every engine: exactly the answers of `model.query` (predicate
 version of each object that its snapshot includes; changes become visible together and in order of `seq`; what
 `commit` has returned survives a `kill -9`; what was enqueued and not committed may be lost and is enqueued again from
 the journal. Engines do not read the store and do not know about changes they were not handed: that is `core.search`.
-The conformance suite is `tests/ports/index_suite.py`.
+The conformance suite is `conformance/index.py`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The port through which MQTT sessions, their queues and retained messages survive a restart (things.md 6.5).
 
 The values are opaque bytes with a format of the transport's own; an engine only keeps them. Everything is read once, at
-start; afterwards there are only batches of writes. The conformance suite is `tests/ports/sessions_suite.py`.
+start; afterwards there are only batches of writes. The conformance suite is `conformance/sessions.py`.
 """
 
 from collections.abc import Sequence

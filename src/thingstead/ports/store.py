@@ -1,6 +1,6 @@
 """Store: the one write port, and the facets that read what it committed (design.md 3, 4, 6).
 
-Promises every engine keeps, tested by the conformance suite in `tests/ports/store_suite.py`:
+Promises every engine keeps, tested by the conformance suite in `conformance/store.py`:
 
 * **Durable**: `commit` returns only after the whole batch would survive SIGKILL and loss of power. If it raises
   `StoreFailed`, nothing of the batch is stored, and no later read shows any of it.

@@ -140,6 +140,10 @@ async def start(
     plugins = Plugins.of(data.path, settings)
     built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store, plugins=plugins)
     backend = built.backend
+    if built.root_keys is not None:
+        file = data.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
+        told(f"root app made: access key {built.root_keys.access_key}, secret key {built.root_keys.secret_key}")
+        told(f"the keys are shown once; they are kept in {file}")
     para = Embedded(backend)
     try:
         if before is not None:
@@ -158,10 +162,6 @@ async def start(
         await para.end()
         await built.close()
         raise
-    if built.root_keys is not None:
-        file = data.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
-        told(f"root app made: access key {built.root_keys.access_key}, secret key {built.root_keys.secret_key}")
-        told(f"the keys are shown once; they are kept in {file}")
     for pattern, handler in (*shadows.topics(), *agent.topics(backend)):
         broker.route(pattern, handler)
 

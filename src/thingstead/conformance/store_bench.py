@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from support.aio import until
+from thingstead.conformance.aio import until
 from thingstead.ports.store import Batch, Changed, Put, Reading, Refused, Remove, Store
 
 Stage = Literal["unmerged", "half", "merged", "restarted"]

@@ -5,8 +5,18 @@ that opens (or opens again) the store of a directory; a check raises AssertionEr
 stage says how far the head is merged whenever a check asks for it. Faults of the disk are the engine's own tests.
 """
 
-from ports import store_objects, store_readings
-from ports.store_bench import CHECKS, HISTORY, STAGES, Bench, Check, Opener, Stage, no_stray_errors, run_check
+from thingstead.conformance import store_objects, store_readings
+from thingstead.conformance.store_bench import (
+    CHECKS,
+    HISTORY,
+    STAGES,
+    Bench,
+    Check,
+    Opener,
+    Stage,
+    no_stray_errors,
+    run_check,
+)
 
 PARTS = (store_objects, store_readings)
 """Where the promises stand; importing them fills the lists."""

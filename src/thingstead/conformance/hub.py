@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ports.store_bench import no_stray_errors
+from thingstead.conformance.store_bench import no_stray_errors
 from thingstead.model.errors import CutOff, Unavailable
 from thingstead.model.events import ORPHAN, Event, ObjectChanged, Point, Reported, everything, subject
 from thingstead.ports.hub import Hub, Listener

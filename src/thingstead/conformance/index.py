@@ -3,7 +3,7 @@
     class TestMyEngine(IndexSuite):
         factory = "my_package:MyIndex.open"   # async (directory, store uuid) -> Index
 
-Answers are compared with the plain predicate over all objects (support.searching).
+Answers are compared with the plain predicate over all objects (thingstead.conformance.searching).
 """
 
 import asyncio
@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.aio import run
-from support.searching import APPS, TYPES, answer, fields, requests
+from thingstead.conformance.aio import run
+from thingstead.conformance.searching import APPS, TYPES, answer, fields, requests
 from thingstead.model.errors import Unavailable
 from thingstead.model.query import ast
 from thingstead.model.query.sort import SortBy

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from ports.store_bench import A, B, Bench, check, holds, outcome, rows_kept, trimmed_to
-from support.aio import until
+from thingstead.conformance.aio import until
+from thingstead.conformance.store_bench import A, B, Bench, check, holds, outcome, rows_kept, trimmed_to
 from thingstead.model.errors import InvalidInput, StoreFailed
 from thingstead.ports.store import (
     Batch,

@@ -5,8 +5,8 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from ports.store_bench import Bench, check, history, holds, rows_kept
-from support.aio import until
+from thingstead.conformance.aio import until
+from thingstead.conformance.store_bench import Bench, check, history, holds, rows_kept
 from thingstead.ports.store import Batch, Reading
 
 
