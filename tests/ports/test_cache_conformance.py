@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ports.cache_suite import CHECKS, A, Check, copy
+from thingstead.conformance.cache import CHECKS, A, Check, copy
 from support.aio import run
 from support.environment import ManualClock
 from thingstead.engines.inprocess import InProcessCache

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ports.files_suite import CHECKS, LIMIT, Check, parts, read
+from thingstead.conformance.files import CHECKS, LIMIT, Check, parts, read
 from support.aio import run
 from support.environment import SystemEntropy
 from thingstead.engines.folder import FolderFiles

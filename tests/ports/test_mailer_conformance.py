@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ports.mailer_suite import CHECKS, LETTER, Check
+from thingstead.conformance.mailer import CHECKS, LETTER, Check
 from support.aio import run, until
 from support.environment import ManualClock, SystemEntropy
 from support.mail import NAME, PASSWORD, MailHost

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from ports.queue_suite import CHECKS, Check
+from thingstead.conformance.queue import CHECKS, Check
 from support.aio import run
 from support.environment import ManualClock, SystemEntropy
 from thingstead.engines.sqlite import SqliteStore

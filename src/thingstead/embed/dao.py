@@ -72,7 +72,7 @@ class Dao:
         id = obj if isinstance(obj, str) else obj.id
         backend, app = self._app.backend, self._app.identifier
         if app == backend.tenants.root and id.startswith(ids.APP_PREFIX):
-            return await delete_app(self._objects, backend.tenants, id, self._app.actor)
+            return await delete_app(self._objects, backend.tenants, backend.search, backend.cache, id, self._app.actor)
         return await self._objects.delete(app, id, self._app.actor)
 
     async def create_all(self, objs: Sequence[Object]) -> list[ThingsteadError | None]:

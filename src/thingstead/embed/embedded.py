@@ -13,6 +13,7 @@ from thingstead.core.backend import Backend
 from thingstead.core.health import Health
 from thingstead.core.kinds.declared import DeclaredKind
 from thingstead.core.listeners import tell
+from thingstead.core.mail import Mail
 from thingstead.core.resources import Entry, Pattern
 from thingstead.embed.app import App
 from thingstead.embed.dao import Dao
@@ -23,6 +24,9 @@ from thingstead.embed.search import Finder
 from thingstead.model import ids
 from thingstead.model.errors import InvalidInput, Unavailable
 from thingstead.model.settings import Settings
+from thingstead.ports.cache import Cache
+from thingstead.ports.files import Files
+from thingstead.ports.queue import Queue
 
 
 class Credentials(NamedTuple):
@@ -59,6 +63,26 @@ class Embedded:
     def search(self) -> Finder:
         """The root app's searches; `app(...).search` has those of another."""
         return self.root.search
+
+    @property
+    def cache(self) -> Cache:
+        """The object cache of all apps (ports.cache)."""
+        return self.backend.cache
+
+    @property
+    def queue(self) -> Queue:
+        """The queue (ports.queue)."""
+        return self.backend.store.queue
+
+    @property
+    def files(self) -> Files:
+        """The file store (ports.files)."""
+        return self.backend.files
+
+    @property
+    def mail(self) -> Mail:
+        """Letters of apps, with their own mail servers and templates."""
+        return self.backend.mail
 
     @property
     def health(self) -> Health:

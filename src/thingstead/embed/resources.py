@@ -80,18 +80,19 @@ def entry_of(resource: Resource, para: "Embedded") -> tuple[Pattern, Entry]:
         queries: dict[str, list[str]] = {}
         for key, value in request.query:
             queries.setdefault(key, []).append(value)
-        reply = await handlers[request.method](
-            Request(
-                method=request.method,
-                path={key: part for key, part in zip(names, request.segments, strict=True) if key is not None},
-                query={key: values[0] for key, values in queries.items()},
-                queries=queries,
-                headers=request.headers,
-                body=b"" if request.method in ("GET", "DELETE") else request.body,
-                principal=request.principal,
-                app=para.app(request.app),
+        with para.backend.metrics.time(request.app, name, f"handle{request.method.title()}"):
+            reply = await handlers[request.method](
+                Request(
+                    method=request.method,
+                    path={key: part for key, part in zip(names, request.segments, strict=True) if key is not None},
+                    query={key: values[0] for key, values in queries.items()},
+                    queries=queries,
+                    headers=request.headers,
+                    body=b"" if request.method in ("GET", "DELETE") else request.body,
+                    principal=request.principal,
+                    app=para.app(request.app),
+                )
             )
-        )
         return reply if isinstance(reply, ResourceAnswer) else ResourceAnswer(200, dump(reply))
 
     pattern = tuple(None if parameter is not None else part for part, parameter in zip(segments, names, strict=True))

@@ -140,6 +140,14 @@ class Finder:
         while ids := (await self._search.find(self._app.identifier, replace(plan, pager=order))).ids:
             await self._flag(ids, indexed=False)
 
+    async def rebuild_index(self) -> int:
+        """Have the index take every object of the app once more, as it stands; how many it took."""
+        objects, app, after, taken = self._app.backend.objects, self._app.identifier, 0, 0
+        while found := await objects.list(app, after=after, limit=_AT_ONCE):
+            after = found[-1].docid
+            taken += len(await objects.reindex(app, [obj.id for obj in found]))
+        return taken
+
     async def _flag(self, ids: Sequence[str], *, indexed: bool) -> None:
         objects, app = self._app.backend.objects, self._app.identifier
         outcomes = await objects.patch_many(app, [(id, {"indexed": indexed}) for id in ids], self._app.actor)

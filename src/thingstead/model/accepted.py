@@ -22,9 +22,7 @@ _TLS_FILES: Final[Mapping[str, Row]] = {
 
 
 def _core() -> Iterator[tuple[str, Row]]:
-    yield "cache", ("CaffeineSearch", "cache plugin")
     yield "q", ("LocalQueue", "queue plugin")
-    yield "fs", ("LocalFileStore", "file store plugin")
     yield "search_enabled", (True, "index and search; here always on")
     yield "cluster_name", ("para-prod", "isolates deployments that share plugins")
     yield "admin_ident", ("", "identifier of the first administrator")

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_enabled: Annotated[bool, _key("para.api_enabled", "serve /v1 and /jwt_auth")] = True
     dao: Annotated[str, _key("para.dao", "engine of the store; H2DAO: the embedded one")] = "H2DAO"
     search: Annotated[str, _key("para.search", "engine of the index; LuceneSearch: the embedded one")] = "LuceneSearch"
+    cache: Annotated[str, _key("para.cache", "engine of the cache; CaffeineSearch: in the process")] = "CaffeineSearch"
+    fs: Annotated[str, _key("para.fs", "engine of the files; LocalFileStore: a folder")] = "LocalFileStore"
     core_package_name: Annotated[str, _key("para.core_package_name", "package of user-defined classes")] = ""
     plugin_folder: Annotated[
         str, _key("para.plugin_folder", "folder of plug-ins, if relative in the data directory; empty: none")

@@ -1,6 +1,6 @@
 """Cache: copies of objects, to answer reads without the store (design.md 5; objects.md 4, 20). It decides nothing.
 
-Promises every engine keeps, tested by `tests/ports/cache_suite.py`:
+Promises every engine keeps, tested by `conformance/cache.py`:
 
 * **Newer wins**: an object is set only if its `rev` is above that of what is there, or was removed there. Revs of one
   id only grow, also over its deletion, so writers and readers may arrive in any order and the newest stays.

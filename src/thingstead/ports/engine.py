@@ -11,12 +11,14 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from thingstead.model.settings import Settings
+from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy
+from thingstead.ports.files import Files
 from thingstead.ports.index import Index
 from thingstead.ports.store import Store
 
-Port: TypeAlias = Literal["dao", "search"]
-"""The settings `para.dao` (ports.store) and `para.search` (ports.index)."""
+Port: TypeAlias = Literal["dao", "search", "cache", "fs"]
+"""The settings `para.dao` (ports.store), `para.search` (ports.index), `para.cache` and `para.fs` (ports.files)."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -37,4 +39,4 @@ class Engine(msgspec.Struct, frozen=True):
     """An engine, before it is opened. `open` raises StoreFailed, Unavailable or NotSupported if it cannot be."""
 
     port: Port
-    open: Callable[[Place], Awaitable[Store | Index]]
+    open: Callable[[Place], Awaitable[Store | Index | Cache | Files]]

@@ -1,7 +1,7 @@
 """Files: a store of named byte streams beside the objects (objects.md 17): pictures, attachments, exports. No HTTP.
 
 Paths are those of `model.files.clean`: `a/b.png`, a leading `/` dropped. Promises every engine keeps, tested by
-`tests/ports/files_suite.py`:
+`conformance/files.py`:
 
 * **Whole or not at all**: a file is seen under its path only when all of it is durable; until then, and if storing
   fails, breaks off or exceeds the limit, what was there stays. A reader goes on reading what it began to read.

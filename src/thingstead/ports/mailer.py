@@ -1,6 +1,6 @@
 """Mailer: hands letters to a mail server (objects.md 17). Who may send what to whom is core's matter.
 
-Promises every engine keeps, tested by `tests/ports/mailer_suite.py`: a letter goes out in messages of at most BATCH
+Promises every engine keeps, tested by `conformance/mailer.py`: a letter goes out in messages of at most BATCH
 addresses, the first of each as `To`, the others blind, so that no addressee learns of any other but that one; nothing
 in a letter can add a header or an addressee; non-ASCII text arrives as it was.
 """

@@ -1,6 +1,6 @@
 """Queue: messages that are handed over later, at least once (design.md 5; objects.md 15).
 
-Promises every engine keeps, tested by the conformance suite in `tests/ports/queue_suite.py`:
+Promises every engine keeps, tested by the conformance suite in `conformance/queue.py`:
 
 * **Durable**: what `push` took survives SIGKILL until it is acknowledged, given up or its queue is gone.
 * **At least once**: a leased message comes again if it is not settled before its lease runs out, or after a restart.

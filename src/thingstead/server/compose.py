@@ -38,8 +38,7 @@ from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
 from thingstead.core.votes import Votes
 from thingstead.core.webhooks import Webhooks
-from thingstead.engines.folder import FolderFiles
-from thingstead.engines.inprocess import InProcessCache, InProcessHub
+from thingstead.engines.inprocess import InProcessHub
 from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.smtp import NoopMailer, SmtpMailer
 from thingstead.model.files import clean
@@ -47,8 +46,10 @@ from thingstead.model.ids import APP_PREFIX, app_identifier
 from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
+from thingstead.ports.cache import Cache
 from thingstead.ports.engine import Place
 from thingstead.ports.environment import Clock, Entropy, Ids
+from thingstead.ports.files import Files
 from thingstead.ports.index import Index
 from thingstead.ports.mailer import Mailer, MailServer
 from thingstead.ports.store import Store
@@ -58,9 +59,7 @@ from thingstead.server.settings import NOOP_EMAILERS
 
 SEARCH = "search"
 AUTHORITY = "ca"
-FILES = "files"
 EMAILS = "emails"
-MB = 1024 * 1024
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -111,7 +110,9 @@ async def build(
         await store.close()
         raise
     try:
-        return await _wire(directory, settings, secret_key, clock, ids, entropy, store, index)
+        cache = cast(Cache, await plugins.engine("cache", settings.cache).open(place))
+        files = cast(Files, await plugins.engine("fs", settings.fs).open(place))
+        return await _wire(directory, settings, secret_key, clock, ids, entropy, store, index, cache, files)
     except BaseException:
         await index.close()
         await store.close()
@@ -152,6 +153,8 @@ async def _wire(
     entropy: Entropy,
     store: Store,
     index: Index,
+    objects_cache: Cache,
+    files: Files,
 ) -> Built:
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
     hub = InProcessHub()
@@ -159,7 +162,7 @@ async def _wire(
     rows = store
     catalogue = Catalogue(rows, app_identifier(settings.app_name), ids)
     unstored = set(await rows.items.scan(UNSTORED))
-    cache = TimedCache(InProcessCache(clock, size=settings.cache_size, minutes=settings.cache_minutes), metrics)
+    cache = TimedCache(objects_cache, metrics)
     store = CachedStore(rows, cache, enabled=settings.cache_enabled, unstored=unstored, metrics=metrics)
 
     async def passed(seq: int) -> None:
@@ -213,9 +216,7 @@ async def _wire(
         cache=cache,
         metrics=metrics,
         mail=Mail(settings, mailer_of(settings, clock, entropy), smtp, templates(directory / EMAILS)),
-        files=FolderFiles(
-            Path(settings.local_storage or directory / FILES), entropy, most_bytes=settings.local_storage_max_mb * MB
-        ),
+        files=files,
         objects=objects,
         things=things,
         ingest=ingest,

@@ -30,10 +30,14 @@ LISTENERS: Final = "thingstead.listeners"
 RESOURCES: Final = "thingstead.resources"
 
 _SQLITE: Final = "thingstead.engines.sqlite:engine"
+_CACHE: Final = "thingstead.engines.inprocess.engine:engine"
+_FILES: Final = "thingstead.engines.folder.engine:engine"
 _TANTIVY: Final = "thingstead.engines.tantivy.engine:engine"
 EMBEDDED: Final[Mapping[Port, Mapping[str, str]]] = {
     "dao": {"SqliteStore": _SQLITE, "H2DAO": _SQLITE},
     "search": {"TantivyIndex": _TANTIVY, "LuceneSearch": _TANTIVY},
+    "cache": {"InProcessCache": _CACHE, "CaffeineCache": _CACHE, "CaffeineSearch": _CACHE},
+    "fs": {"FolderFiles": _FILES, "LocalFileStore": _FILES},
 }
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ Over a service whose time cannot be moved, `advance` sleeps.
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from support.aio import until
+from thingstead.conformance.aio import until
 from thingstead.ports.queue import Leased, Message, Queue
 
 LEASE = 30.0
