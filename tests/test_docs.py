@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import thingstead
 from support.client import Client
 from support.server import Server
 from thingstead.core.resources import Pattern
@@ -259,6 +260,11 @@ def test_every_error_and_its_status_at_each_door() -> None:
         assert told.get(kind.code, [""])[1:] == expected, kind.code
     for name in {row[3] for row in agent_errors.TABLE} | {row[2] for row in context_errors.TABLE}:
         assert name in reference("errors.md"), name
+
+
+def test_every_name_of_the_library() -> None:
+    told = {row[0] for row in rows(reference("library.md").partition("\n## ")[0])} - {"name"}
+    assert told == set(thingstead.__all__)
 
 
 def test_every_constraint_and_what_is_built_in() -> None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import thingstead
 from thingstead.model.errors import Unavailable
-from thingstead.model.query.fields import DOCID, flatten
+from thingstead.model.query.fields import flatten
 from thingstead.model.query.predicate import matches
 from thingstead.model.query.sort import in_order, sort_keys
 from thingstead.ports.index import Change, Document, Hit, Hits, Removal, SearchRequest
@@ -38,11 +38,12 @@ class PlainSnapshot:
             and document.id not in request.exclude
             and matches(request.query, document.fields)
         ]
-        hits = in_order(found, request.sort)
+        total = len(found)
         if request.after is not None:
-            after, down = request.after, bool(request.sort) and request.sort[0].field == DOCID and request.sort[0].desc
-            hits = [hit for hit in hits if (hit.docid < after if down else hit.docid > after)]
-        return Hits(len(found), hits[request.offset : request.offset + request.limit])
+            after, down = request.after, request.sort[0].desc
+            found = [hit for hit in found if (hit.docid < after if down else hit.docid > after)]
+        hits = in_order(found, request.sort, lambda hit: hit.docid, lambda hit: hit.keys)
+        return Hits(total, hits[request.offset : request.offset + request.limit])
 
 
 class PlainIndex:

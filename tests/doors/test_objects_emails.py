@@ -13,8 +13,8 @@ import pytest
 from support.aio import run
 from support.backend import open_backend, owner
 from support.client import Client
-from support.mail import MailHost
 from support.server import Server
+from thingstead.conformance.mail_host import MailHost
 from thingstead.model.errors import ConstraintViolation, InvalidInput, NotFound
 from thingstead.model.values import JsonObject
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thingstead.conformance.cache import CHECKS, A, Check, copy
 from support.aio import run
 from support.environment import ManualClock
+from thingstead.conformance.cache import CHECKS, A, Check, copy
 from thingstead.engines.inprocess import InProcessCache
 from thingstead.ports.cache import Cache
 from thingstead.ports.store import StoredObject

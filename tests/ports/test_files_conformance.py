@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thingstead.conformance.files import CHECKS, LIMIT, Check, parts, read
 from support.aio import run
 from support.environment import SystemEntropy
+from thingstead.conformance.files import CHECKS, LIMIT, Check, parts, read
 from thingstead.engines.folder import FolderFiles
 from thingstead.model.errors import InvalidInput
 from thingstead.model.files import clean

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from thingstead.conformance.mailer import CHECKS, LETTER, Check
 from support.aio import run, until
 from support.environment import ManualClock, SystemEntropy
-from support.mail import NAME, PASSWORD, MailHost
+from thingstead.conformance.mail_host import NAME, PASSWORD, MailHost
+from thingstead.conformance.mailer import CHECKS, LETTER, Check
 from thingstead.engines.smtp import NoopMailer, SmtpMailer
 from thingstead.model.errors import Unavailable
 from thingstead.ports.mailer import Letter, Mailer, MailServer

@@ -11,9 +11,9 @@ from typing import Any
 import apsw
 import pytest
 
-from thingstead.conformance.queue import CHECKS, Check
 from support.aio import run
 from support.environment import ManualClock, SystemEntropy
+from thingstead.conformance.queue import CHECKS, Check
 from thingstead.engines.sqlite import SqliteStore
 from thingstead.model.errors import StoreFailed
 from thingstead.ports.queue import Leased, Message, Queue

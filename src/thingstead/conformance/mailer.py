@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from support.mail import MailHost
+from thingstead.conformance.mail_host import MailHost
 from thingstead.model.errors import Unavailable
 from thingstead.ports.mailer import BATCH, Attachment, Letter, Mailer
 
