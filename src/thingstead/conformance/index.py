@@ -125,6 +125,15 @@ class IndexSuite:
 
         self.work(tmp_path, work)
 
+    def test_a_range_without_ends_holds_every_value(self, tmp_path: Path) -> None:
+        async def work(index: Index) -> None:
+            index.enqueue([document(1), document(2, level=3), document(3, level="three")])
+            await index.commit()
+            assert await ids(index, query=ast.Range("timestamp", None, None)) == ["o1", "o2", "o3"]
+            assert await ids(index, query=ast.Range("level", None, None, False, False)) == ["o2", "o3"]
+
+        self.work(tmp_path, work)
+
     def test_removed_objects_are_gone_and_may_come_back(self, tmp_path: Path) -> None:
         async def work(index: Index) -> None:
             index.enqueue([document(1), document(2), document(1, app="other")])

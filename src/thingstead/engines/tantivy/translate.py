@@ -244,6 +244,8 @@ class Translation:
             self.exact = False
             self.heavy = True
             return Query.all_query()
+        if query.low is None and query.high is None:
+            return self.exists(field)
         low, high = (number(end) if end is not None else None for end in (query.low, query.high))
         numeric = (query.low is None or low is not None) and (query.high is None or high is not None)
         if not numeric or self.present(NOT_ONE_NUMBER + field):
