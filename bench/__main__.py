@@ -5,20 +5,23 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
 from statistics import median
 
+from bench.big import SMALLEST, Big
 from bench.http_load import Api, Load, combined, replay
 from bench.mqtt_load import publish
 from bench.processes import Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
-from bench.report import IDLE_MB, START_SECONDS, Row, table, verdict
-from bench.scenarios import DEVICES, Bench, Lost
+from bench.report import IDLE_MB, START_SECONDS, Figure, Row, figures, table, verdict
+from bench.scenarios import DEVICES, Bench, Lost, Scenario
+from bench.soak import soak
 from support.server import Server
 
-NAMES = ("read", "token", "search", "write", "measure", "mqtt")
+NAMES = ("read", "token", "search", "list", "write", "batch", "measure", "mqtt")
+FILLED = {"read", "token", "search", "list"}
 WINDOWS = (1, 100)
 WARM_CONNS = 16
 ROUNDS = 3  # of a scenario, in turn with its yardstick
@@ -34,6 +37,10 @@ def main() -> None:
     arguments.add_argument("--conns", default="1,16,64", help=f"numbers of connections, at most {DEVICES}")
     arguments.add_argument("--only", default=",".join(NAMES), help="scenarios, comma between them (default all)")
     arguments.add_argument("--data", type=Path, default=Path("/var/tmp"), help="a folder on the disk to be measured")
+    arguments.add_argument(
+        "--big", type=int, nargs="?", const=1_000_000, metavar="N", help="instead: one app with N objects (a million)"
+    )
+    arguments.add_argument("--soak", type=float, metavar="SECONDS", help="instead: a mixed load for so long; memory")
     given = arguments.parse_args()
     only = given.only.split(",")
     if unknown := sorted(set(only) - set(NAMES)):
@@ -41,16 +48,22 @@ def main() -> None:
     conns = [int(n) for n in given.conns.split(",")]
     if not all(0 < n <= DEVICES for n in conns):
         arguments.error(f"--conns takes numbers from 1 to {DEVICES}")
+    if given.big is not None and (given.big < SMALLEST or given.big % 1000):
+        arguments.error(f"--big takes a multiple of 1,000, at least {SMALLEST:,}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="thingstead-bench-", dir=given.data)))
         run = Run(folder, only, conns, given.seconds, stack)
+        failed = ""
         try:
-            run.all()
+            if given.big is not None:
+                run.figures(lambda server: Big(server, given.big, folder).figures())
+            elif given.soak is not None:
+                run.figures(lambda server: soak(Bench(server), given.soak, folder))
+            else:
+                run.all()
         except (Lost, RuntimeError, OSError, HTTPException) as error:
             failed = f"bench: FAILED: {error}"
-        else:
-            failed = ""
-        print(table(run.rows))
+        print(table(run.rows) if run.rows else figures(run.found))
         print("\n" + "\n".join(f"- {note}" for note in run.notes))
     if failed:
         sys.exit(failed)
@@ -66,21 +79,16 @@ class Run:
         self._seconds = seconds
         self._stack = stack
         self.rows: list[Row] = []
+        self.found: list[Figure] = []
         self.notes: list[str] = []
 
     def all(self) -> None:
         """Everything, in order. Raises Lost, RuntimeError."""
         began = time.monotonic()
-        server, took = self._start()
-        time.sleep(IDLE_SECONDS)
-        idle = memory_mb(server.pid)
-        self.notes += [
-            f"start to first answer, new data directory: {took:.2f} s (target < {START_SECONDS}: "
-            f"{verdict(took < START_SECONDS)})",
-            f"idle memory: {idle:.0f} MB (target < {IDLE_MB}: {verdict(idle < IDLE_MB)})",
-        ]
+        server = self._start()
         bench = Bench(server)
-        http = self._http_scenarios(bench)
+        scenarios = {scenario.name: scenario for scenario in bench.scenarios()}
+        http = [scenarios[name] for name in self._only if name in scenarios]
         hello = start_hello(self._folder) if http else None
         mosquitto = start_mosquitto(self._folder) if "mqtt" in self._only else None
         for peer in (hello, mosquitto):
@@ -90,8 +98,11 @@ class Run:
             bench.connect_devices()
         if "measure" in self._only:
             bench.provision()
-        for name in http:
-            self._http(bench, name, WARM_CONNS, 1)
+        if FILLED & set(self._only):
+            bench.fill()
+            _settle(server.pid)
+        for scenario in http:
+            self._http(bench, scenario, WARM_CONNS, 1)
         for conns in self._conns:
             if hello is not None:
                 self._group(bench, hello, http, conns)
@@ -109,51 +120,56 @@ class Run:
             f"{os.cpu_count()} cores shared by server, driver and peers; the run took {time.monotonic() - began:.0f} s",
         ]
 
-    def _start(self) -> tuple[Server, float]:
+    def figures(self, measure: Callable[[Server], Iterator[Figure]]) -> None:
+        """One of the other modes, each figure told as it is found. Raises Lost, RuntimeError."""
+        for figure in measure(self._start()):
+            self.found.append(figure)
+            print(f"bench: {figure.name}: {figure.value}", file=sys.stderr, flush=True)
+
+    def _start(self) -> Server:
         began = time.monotonic()
         server = Server(self._folder)
         self._stack.callback(server.stop)
-        return server, _first_answer(None, server, began)
+        took = _first_answer(None, server, began)
+        time.sleep(IDLE_SECONDS)
+        idle = memory_mb(server.pid)
+        self.notes += [
+            f"start to first answer, new data directory: {took:.2f} s (target < {START_SECONDS}: "
+            f"{verdict(took < START_SECONDS)})",
+            f"idle memory: {idle:.0f} MB (target < {IDLE_MB}: {verdict(idle < IDLE_MB)})",
+        ]
+        return server
 
     # --- HTTP
 
-    def _http_scenarios(self, bench: Bench) -> list[str]:
-        self._requests: dict[str, tuple[str, Callable[[], list[bytes]], Callable[[Load], None]]] = {
-            "read": (bench.server.http, bench.signed_reads, _nothing),
-            "token": (bench.server.http, bench.token_reads, _nothing),
-            "search": (bench.server.http, bench.searches, lambda load: bench.found_once()),
-            "write": (bench.server.http, bench.writes, bench.check_writes),
-            "measure": (bench.server.south, bench.sent_measures, bench.check_measures),
-        }
-        return [name for name in self._only if name in self._requests]
-
-    def _group(self, bench: Bench, hello: Peer, names: list[str], conns: int) -> None:
+    def _group(self, bench: Bench, hello: Peer, scenarios: list[Scenario], conns: int) -> None:
         """All scenarios at one number of connections, each in turn with hello."""
         base = f"http://127.0.0.1:{hello.port}"
         yardsticks: list[Load] = []
         rows: list[Row] = []
         share = self._seconds / ROUNDS
-        for name in names:
+        for scenario in scenarios:
             pairs: list[tuple[Load, Load]] = []
             memory = owed = 0.0
             for _ in range(ROUNDS):
                 yardstick = replay(base, hello.pid, bench.hello(), conns, share, self._folder)
-                load, memory, owed = self._http(bench, name, conns, share)
+                load, memory, owed = self._http(bench, scenario, conns, share)
                 pairs.append((yardstick, load))
             yardsticks += [yardstick for yardstick, _ in pairs]
-            rows.append(_row(name, conns, pairs, memory, owed, "hello"))
+            rows.append(_row(scenario.name, conns, pairs, memory, owed, "hello"))
         self.rows += [Row("hello", conns, combined(yardsticks), memory_mb(hello.pid)), *rows]
 
-    def _http(self, bench: Bench, name: str, conns: int, seconds: float) -> tuple[Load, float, float]:
+    def _http(self, bench: Bench, scenario: Scenario, conns: int, seconds: float) -> tuple[Load, float, float]:
         """Load, check, and (load, memory MB, owed CPU s)."""
-        base, requests, check = self._requests[name]
-        pid = bench.server.pid
-        load = replay(base, pid, requests(), conns, seconds, self._folder, sample=name == "write")
-        memory, owed = memory_mb(pid), _settle(pid)
-        _progress(name, conns, load)
+        pid, seconds = bench.server.pid, seconds * scenario.stretch
+        load = replay(scenario.base, pid, scenario.requests(), conns, seconds, self._folder, sample=scenario.sample)
         if load.failed:
-            raise Lost(f"{name} at {conns} connections: {load.failed} requests failed")
-        check(load)
+            raise Lost(f"{scenario.name} at {conns} connections: {load.failed} requests failed")
+        if scenario.until_found:
+            load = bench.until_found(scenario, load)
+        memory, owed = memory_mb(pid), _settle(pid)
+        _progress(scenario.name, conns, load)
+        scenario.check(load)
         return load, memory, owed
 
     # --- MQTT
@@ -184,10 +200,6 @@ def _row(name: str, conns: int, pairs: list[tuple[Load, Load]], memory: float, o
     load = combined([mine for _, mine in pairs])
     ratio = median(mine.per_second / other.per_second for other, mine in pairs)
     return Row(name, conns, load, memory, owed, (peer, load.per_second / ratio))
-
-
-def _nothing(load: Load) -> None:
-    """A read leaves nothing to look for."""
 
 
 def _progress(name: str, conns: int, load: Load) -> None:

@@ -16,8 +16,8 @@ from bench.processes import Meter
 from support.sign import Signer
 
 SCRIPT = Path(__file__).with_name("replay.lua")
-SAMPLE_EVERY = 50
 IDLE_SECONDS = 1
+PATIENCE_SECONDS = 600  # with an answer: the import of a large archive is one request
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Load:
     """
 
     per_second: float
+    seconds: float
     p50: float
     p99: float
     cores: float
@@ -41,6 +42,7 @@ def combined(loads: Sequence[Load]) -> Load:
     """Several runs as one: the medians, what was acknowledged and failed in all, the most that others used."""
     return Load(
         per_second=median(load.per_second for load in loads),
+        seconds=sum(load.seconds for load in loads),
         p50=median(load.p50 for load in loads),
         p99=median(load.p99 for load in loads),
         cores=median(load.cores for load in loads),
@@ -70,12 +72,15 @@ def raw(
 
 
 def replay(
-    base: str, pid: int, requests: Sequence[bytes], conns: int, seconds: float, folder: Path, *, sample: bool = False
+    base: str, pid: int, requests: Sequence[bytes], conns: int, seconds: float, folder: Path, *, sample: int = 0
 ) -> Load:
-    """Load `base` (process `pid`) with the requests over `conns` connections. RuntimeError if wrk says nothing."""
+    """Load `base` (process `pid`) with the requests over `conns` connections. RuntimeError if wrk says nothing.
+
+    `sample`: keep one answer in so many for reading back; 0 for none.
+    """
     file, sampled = folder / "requests", folder / "sample"
     file.write_bytes(b"".join(b"%d\n" % len(one) + one for one in requests))
-    more = {"REQUESTS": str(file)} | ({"SAMPLE": str(sampled), "EVERY": str(SAMPLE_EVERY)} if sample else {})
+    more = {"REQUESTS": str(file)} | ({"SAMPLE": str(sampled), "EVERY": str(sample)} if sample else {})
     command = ["wrk", "-t1", f"-c{conns}", f"-d{max(1, round(seconds))}s", "--timeout", "20s", "-s", str(SCRIPT), base]
     meter = Meter(pid)
     done = subprocess.run(
@@ -90,6 +95,7 @@ def replay(
     good = r["requests"] - r["refused"]
     return Load(
         per_second=good * 1e6 / r["us"],
+        seconds=r["us"] / 1e6,
         p50=r["p50"] / 1000,
         p99=r["p99"] / 1000,
         cores=cores,
@@ -107,24 +113,29 @@ class Api:
         self.base = base
         self.signer = signer
         parts = urlsplit(base)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
         self._used = 0.0
+        self.took = 0.0
+        """Milliseconds of the last call, from sending it to the end of its answer."""
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Status, and the JSON of the answer (its text if it is none)."""
-        data = b"" if body is None else json.dumps(body).encode()
+        """Status, and the JSON of the answer (its text if it is none). `body`: bytes as they are, the rest as JSON."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = dict(headers or {})
         if self.signer is not None:
             sent |= self.signer.headers(method, self.base + path, data)
         if data:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._connection.close()
+            self._connection.connect()
+        began = time.perf_counter()
         self._connection.request(method, path, data or None, sent)
         answer = self._connection.getresponse()
         text = answer.read()
+        self.took = 1000 * (time.perf_counter() - began)
         self._used = time.monotonic()
         try:
             return answer.status, json.loads(text)

@@ -136,6 +136,7 @@ class _Driver:
         self.epoll.close()
         return MqttLoad(
             per_second=counted / span,
+            seconds=span,
             p50=1000 * latencies[len(latencies) // 2],
             p99=1000 * latencies[int(len(latencies) * 0.99)],
             cores=cores,

@@ -120,11 +120,14 @@ class Meter:
         return server / span, max(0.0, (busy - server - own) / span)
 
 
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process and its children, MB (10^6 bytes); pages that they share count once for each."""
+def memory_mb(pid: int, what: str = "VmRSS") -> float:
+    """Resident memory of a process and its children, MB (10^6 bytes); pages that they share count once for each.
+
+    `what` is a line of /proc/PID/status: `RssAnon` leaves out the mapped files, whose pages the kernel may drop.
+    """
     kilobytes = 0
     for each in family(pid):
-        found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text(), re.MULTILINE)
+        found = re.search(rf"^{what}:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text(), re.MULTILINE)
         assert found
         kilobytes += int(found[1])
     return kilobytes * 1024 / 1e6
