@@ -55,7 +55,7 @@ _TYPE = b'"type":"'  # near the beginning of all public bytes, and inside no tex
 _ATTEMPTS = 50  # recomputations of a change whose row keeps moving on
 
 
-class Written(msgspec.Struct, frozen=True):
+class Written(msgspec.Struct, frozen=True, gc=False):
     """A write that is durable."""
 
     object: Object
@@ -112,7 +112,7 @@ class Register(Protocol):
         ...
 
 
-class _Work(msgspec.Struct):
+class _Work(msgspec.Struct, gc=False):
     """One object on its way into the store."""
 
     object: Object
@@ -514,7 +514,8 @@ class Objects:
             obj.updated = now_ms
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
-        await _check_stored(obj, kind, prepared)
+        if not obj.stored:
+            await _check_unstored(obj, kind, prepared)
         own: constraints.Types = tenant.constraints if draft.archived is None else {}  # imports keep all (11.3)
         if broken := self._broken(obj, own):
             raise await _violation(prepared, broken)
@@ -549,7 +550,8 @@ class Objects:
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
         tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)
-        await _check_stored(obj, kind, prepared)
+        if not obj.stored:
+            await _check_unstored(obj, kind, prepared)
         if validate and (broken := self._broken(obj, tenant.constraints)):
             raise await _violation(prepared, broken)
         return _Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
@@ -594,7 +596,7 @@ class Objects:
         names = {work.object.type for work in works if work.object.type not in types.BUILT_IN}
         if names:
             await self._register.register_types(app, names)
-        subjects = [await self._subjects(work.object) for work in works]
+        subjects = [] if self._hub.quiet else [await self._subjects(work.object) for work in works]
         await self._feed.room()
         batch = Batch(
             changes=[work.put for work in works] + [c for work in works for c in work.prepared.changes],
@@ -633,7 +635,7 @@ class Objects:
         for n, (work, outcome) in enumerate(zip(works, outcomes, strict=True)):
             if not isinstance(outcome, Written):
                 continue
-            if subjects[n]:
+            if subjects and subjects[n]:
                 op = "create" if outcome.created else "update"
                 parent = work.object.parentid or ""
                 change = ObjectChanged(app, work.object.id, work.object.type, op, parent, outcome.public)
@@ -728,8 +730,8 @@ async def _undo(works: Sequence[_Work]) -> None:
             await work.prepared.undo()
 
 
-async def _check_stored(obj: Object, kind: Kind, prepared: Prepared) -> None:
-    if not obj.stored and (kind.lasting or prepared.keys or prepared.changes or prepared.shadows):
+async def _check_unstored(obj: Object, kind: Kind, prepared: Prepared) -> None:
+    if kind.lasting or prepared.keys or prepared.changes or prepared.shadows:
         if prepared.undo is not None:
             await prepared.undo()
         raise ConstraintViolation(f"'stored' cannot be false for a {obj.type}", field="stored")

@@ -38,7 +38,7 @@ NOT_CUSTOM: Final = ENVELOPE | COMPUTED
 _LOCKED: Final = frozenset({"id", "type", "appid", "timestamp", "parentid", "creatorid"})
 
 
-class Object(msgspec.Struct):
+class Object(msgspec.Struct, gc=False):  # JSON has no cycles
     """One object. `app` is the bare identifier of its tenant; times are ms; `docid` and `rev` are internal."""
 
     id: str
@@ -234,7 +234,7 @@ def _merge_custom(obj: Object, spec: types.TypeSpec, body: Mapping[str, Json], *
     properties = body.get("properties")
     if is_object(properties):
         custom = dict[str, Json](
-            (k, _without_nulls(v))
+            (k, _without_nulls(v) if isinstance(v, (dict, list)) else v)
             for k, v in properties.items()
             if v is not None and k not in NOT_CUSTOM and k not in spec.fields
         )
@@ -242,7 +242,7 @@ def _merge_custom(obj: Object, spec: types.TypeSpec, body: Mapping[str, Json], *
         if name in NOT_CUSTOM or name in spec.fields or (name == "properties" and is_object(value)):
             continue
         if value is not None:
-            custom[name] = _without_nulls(value)
+            custom[name] = _without_nulls(value) if isinstance(value, (dict, list)) else value
         elif keep_null:
             custom.pop(name, None)
     obj.custom = custom

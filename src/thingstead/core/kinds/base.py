@@ -16,7 +16,7 @@ from thingstead.ports.store import Change, Key, ShadowPut
 Op = Literal["create", "overwrite", "patch"]
 
 
-class Draft(msgspec.Struct, kw_only=True):
+class Draft(msgspec.Struct, kw_only=True, gc=False):
     """What a door wants to exist. `body` is the client's; the rest only a door itself can state."""
 
     type: str

@@ -35,13 +35,16 @@ class Batches:
             newest[key] = body
         skipped: Skipped = []
         drafts: list[Draft] = []
-        for body in newest.values():
+        asked: list[str | None] = []
+        for key, body in newest.items():
+            id = key if isinstance(key, str) else None
             try:
                 drafts.append(_draft(body))
+                asked.append(id)
             except InvalidInput as error:
-                skipped.append((_id_of(body) or "", error.code))
+                skipped.append((id or "", error.code))
         outcomes = await self._objects.create_many(call.app.identifier, drafts, call.principal)
-        done = _done(outcomes, [_id_of(draft.body) for draft in drafts], skipped)
+        done = _done(outcomes, asked, skipped)
         return _answer(call, done, skipped)
 
     async def read(self, call: Call) -> Answer:

@@ -98,6 +98,8 @@ def page(publics: Iterable[bytes], names: frozenset[str], *, number: int, total:
 
 def written(result: Written, names: frozenset[str]) -> bytes:
     """A written object with what only this answer may show."""
+    if not names and not result.once:
+        return result.public
     public = shown(result.public, names)
     return dump(parse_object(public) | result.once) if result.once else public
 
