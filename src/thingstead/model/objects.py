@@ -116,7 +116,10 @@ class Object(msgspec.Struct, gc=False):  # JSON has no cycles
         if "secret" in self.own:
             out.pop("secret", None)  # of a webhook: shown to its app, never searchable (objects.md D13)
         if self.custom:
-            out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
+            if NEVER_INDEXED.isdisjoint(self.custom):
+                out["properties"] = dict(self.custom)
+            else:
+                out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}
         return out
 
 
