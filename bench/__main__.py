@@ -14,7 +14,7 @@ from statistics import median
 from bench.big import SMALLEST, Big
 from bench.http_load import Api, Load, combined, replay
 from bench.mqtt_load import publish
-from bench.processes import Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
+from bench.processes import Meter, Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
 from bench.report import IDLE_MB, START_SECONDS, Figure, Row, figures, table, verdict
 from bench.scenarios import DEVICES, Bench, Lost, Scenario
 from bench.soak import soak
@@ -122,9 +122,12 @@ class Run:
 
     def figures(self, measure: Callable[[Server], Iterator[Figure]]) -> None:
         """One of the other modes, each figure told as it is found. Raises Lost, RuntimeError."""
-        for figure in measure(self._start()):
+        server = self._start()
+        meter = Meter(server.pid)
+        for figure in measure(server):
             self.found.append(figure)
             print(f"bench: {figure.name}: {figure.value}", file=sys.stderr, flush=True)
+        self.notes.append(f"CPU used by others meanwhile: {meter.read()[1]:.2f} of {os.cpu_count()} cores on average")
 
     def _start(self) -> Server:
         began = time.monotonic()
