@@ -100,6 +100,7 @@ _SPECS = (
         "linker",
         dict.fromkeys(("id1", "id2", "type1", "type2"), _LOCKED) | {"metadata": Field(), "nstd": Field(lambda v: v)},
     ),
+    TypeSpec(GENERIC, custom=True),
     TypeSpec(
         "tag",
         {"tag": _LOCKED, "count": Field(integer_of, default=0), "description": Field()},
@@ -144,7 +145,6 @@ _SPECS = (
         | {n: Field(flag_of, default=False) for n in ("createAll", "updateAll", "deleteAll", "report")}
         | {"repeatedDeliveryAttempts": Field(integer_of, default=1)},
     ),
-    TypeSpec(GENERIC, custom=True),
     TypeSpec(
         "thing",
         {

@@ -85,14 +85,14 @@ def raw_text(raw: bytes, what: str) -> str:
 
 
 def segments(path: str) -> tuple[str, ...]:
-    """The segments after `/v1/`; () for `/v1` and for `/v1/`. Raises InvalidInput.
+    """The segments after `/v1/`; () for `/v1` and for `/v1/`. One slash at the end changes nothing. Raises InvalidInput.
 
     >>> segments("/v1/my%20type/a%2Fb")
     ('my type', 'a/b')
     """
     parts = path.split("/")[2:]
-    if parts in ([], [""]):
-        return ()
+    if parts and not parts[-1]:
+        parts.pop()
     if "%" in path:
         parts = [_decoded(part) if "%" in part else part for part in parts]
     for part in parts:
