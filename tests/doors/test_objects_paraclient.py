@@ -1,8 +1,12 @@
-"""Para's own Python client, unchanged, sets up an app and works with objects (objects.md 22)."""
+"""Para's own Python client, unchanged, sets up an app and works with objects (objects.md 22). Every method that it has
+is called here or in `test_objects_utilities.py`, but for those of users and their rights."""
 
+import ast
 import base64
+import inspect
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,6 +229,8 @@ def test_searches_of_linked_objects_and_children(para: Any) -> None:
         ("name", "parent", 0),
     ):
         assert len(para.findLinkedObjects(parent, "pet", field, q)) == count, q
+    assert [obj.id1 for obj in para.findNestedQuery("linker", "properties.text", "kitt*")] == ["parent"]
+    assert para.findNestedQuery("linker", "", "kitt*") == para.findNestedQuery("linker", "name", "") == []
     pager = Pager(1, "_docid", False, 1)
     pages = [[obj.id for obj in para.findLinkedObjects(parent, "pet", "name", "*", pager)] for _ in range(3)]
     assert (pages, pager.count) == ([["k1"], ["k2"], []], 2)
@@ -236,17 +242,88 @@ def test_searches_of_linked_objects_and_children(para: Any) -> None:
     assert pager.count == 2
 
 
+def test_nearby_finds_parents_page_by_page(para: Any) -> None:
+    """A8 the other ways: addresses themselves, a radius that is too small, and the pager."""
+    assert {obj.id for obj in para.findNearby("address", "*", 20, 40.60, -73.90)} == {"adr1", "adr2"}
+    assert para.findNearby("address", "*", 1, 40.60, -73.90) == []
+    assert para.findNearby("address", "city:york", 20, 40.60, -73.90)[0].id == "adr1"
+    pager = Pager(1, "name", False, 1)
+    assert [obj.id for obj in para.findNearby("sysprop", "*", 20, 40.60, -73.90, pager)] == ["111"]
+    assert pager.count == 1
+
+
+def test_pages_sorted_and_reduced(para: Any) -> None:
+    """What a pager can say: page, limit, sort by several, direction, and fields."""
+    rows = [("r1", "b", 2), ("r2", "a", 2), ("r3", "c", 1)]
+    made: list[Any] = []
+    for id, name, rank in rows:
+        row: Any = ParaObject(id, "ranked")
+        row.name, row.rank = name, rank
+        made.append(row)
+    para.createAll(made)
+    pager = Pager(1, "properties.rank:desc,name:asc", True, 2)
+    assert [obj.id for obj in para.findQuery("ranked", "*", pager)] == ["r2", "r1"]
+    pager = Pager(2, "properties.rank:desc,name:asc", True, 2)
+    assert [obj.id for obj in para.list("ranked", pager)] == ["r3"]
+    pager = Pager(1, "name", False, 10)
+    pager.select = ["id", "rank"]
+    found = para.getEntity(para.invokeGet("ranked", para.pagerToParams(pager)), True)["items"]
+    assert found == [{"id": "r2", "rank": 2}, {"id": "r1", "rank": 2}, {"id": "r3", "rank": 1}]
+    assert [obj.id for obj in para.getItems(para.find("", {"type": "ranked", "q": "name:b"}))] == ["r1"]
+    assert [obj.id for obj in para.getItemsFromList(found)] == ["r2", "r1", "r3"]
+
+
+def test_the_index_is_built_again(para: Any) -> None:
+    before = para.getCount("")
+    answer = para.rebuildIndex()
+    assert answer["reindexed"] >= before > 4
+    assert answer["tookMillis"] >= 0
+    assert para.rebuildIndex("another_index")["reindexed"] >= before
+    assert para.getCount("") == before
+    assert para.findQuery("sysprop", "Ann*")[0].id == "333"
+
+
+def test_paths_and_plain_requests(door: Listening, para: Any) -> None:
+    assert (para.getEndpoint(), para.getApiPath(), para.getFullPath("/x")) == (door.url, "/v1/", "/v1/x")
+    para.setApiPath("/v1/")
+    put = para.invokePut("note/" + para.urlenc("a/b c+d"), json.dumps({"n": 1}))
+    assert (put.status_code, put.json()["id"]) == (200, "a/b c+d")
+    assert para.invokePost("note", json.dumps({"id": "n2"})).status_code == 201
+    found = para.invokeSignedRequest("GET", para.getEndpoint(), "/v1/_batch", params={"ids": ["n2", "a/b c+d"]})
+    assert [obj["id"] for obj in found.json()] == ["n2", "a/b c+d"]
+    assert para.invokePatch("note/n2", json.dumps({"n": 3})).json()["n"] == 3
+    assert para.invokeDelete("_batch", {"ids": ["n2", "a/b c+d"]}).status_code == 200
+
+
+USERS = (  # users, what they may do, and their tokens: identity.md
+    *("grantResourcePermission", "isAllowedTo", "refreshToken", "resourcePermissions", "revokeAllResourcePermissions"),
+    *("revokeAllTokens", "revokeResourcePermission", "signIn", "signOut"),
+)
+
+
+def test_every_method_of_the_client_is_called() -> None:
+    here = Path(__file__)
+    called: set[str] = set()
+    for file in (here, here.with_name("test_objects_utilities.py")):
+        calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        called |= {function.attr for function in calls if isinstance(function, ast.Attribute)}
+    methods = {name for name, _ in inspect.getmembers(ParaClient, inspect.isroutine) if not name.startswith("_")}
+    assert len(methods) > 70
+    assert set(USERS) <= methods
+    assert methods - set(USERS) - called == set()
+
+
 def test_votes(para: Any) -> None:
     """A22."""
     post = para.create(ParaObject(None, "post"))
-    for vote, counted, votes in (
-        (para.voteUp, True, 1),
-        (para.voteUp, False, 1),
-        (para.voteDown, True, 0),
-        (para.voteDown, True, -1),
-        (para.voteDown, False, -1),
+    for up, counted, votes in (
+        (True, True, 1),
+        (True, False, 1),
+        (False, True, 0),
+        (False, True, -1),
+        (False, False, -1),
     ):
-        assert bool(vote(post, "222")) is counted
+        assert bool(para.voteUp(post, "222") if up else para.voteDown(post, "222")) is counted
         assert para.read("post", post.id).votes == votes
     para.delete(ParaObject(f"vote:222:{post.id}", "vote"))
     assert para.read("post", post.id).votes == -1
@@ -308,6 +385,7 @@ def test_super_tokens(door: Listening, para: Any) -> None:
     me = client.getEntity(client.invokeGet("_me"), True)
     assert me["id"] == "app:test"
     assert me["credentials"] == {"accessKey": "app:test", "secretKey": child.secret}
+    client.clearAccessToken()
     client.setAccessToken(token(ROOT_SECRET, {**asking, "exp": now + 600}))
     assert client.invokeGet("_me").status_code == 401
     client.setAccessToken(token(ROOT_SECRET, {**asking, "getCredentials": "app:nope"}))

@@ -37,10 +37,12 @@ class TagKind(Kind):
     async def prepare(
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
-        """A tag without `tag` gets it from its id."""
+        """A tag without `tag` gets it from its id, but for a generated id: what has neither is no tag."""
         tag = obj.own.get("tag")
-        if op != "patch":
-            obj.own["tag"] = ids.tag_name(tag) if isinstance(tag, str) and tag.strip() else ids.tag_name(obj.id)
+        if op != "patch" and isinstance(tag, str) and tag.strip():
+            obj.own["tag"] = ids.tag_name(tag)
+        elif op != "patch" and obj.id.startswith(ids.TAG_PREFIX):
+            obj.own["tag"] = ids.tag_name(obj.id)
         return Prepared()
 
 
