@@ -105,6 +105,84 @@ def test_a1_to_a4(app: Client) -> None:
         assert (app.send("DELETE", path).status_code, app.send("GET", path).status_code) == (200, 404)
 
 
+@pytest.mark.parametrize(
+    ("body", "id", "tag"),
+    [
+        ({"tag": "C ++"}, "tag:c-++", "c-++"),
+        ({"tag": "tag ? @$ COOL"}, "tag:tag-cool", "tag-cool"),
+        ({"tag": "+-#-+97-#x"}, "tag:97-#x", "97-#x"),
+        ({"id": "tag:tag:node.js"}, "tag:node.js", "node.js"),
+        ({"id": "Plain"}, "tag:plain", "plain"),
+        ({"id": "tag:kept", "tag": "Other One"}, "tag:kept", "other-one"),
+        ({"name": "neither"}, None, None),
+        ({"tag": "???"}, None, None),
+    ],
+)
+def test_ids_of_tags(app: Client, body: dict[str, Any], id: str | None, tag: str | None) -> None:
+    """2.2: what is made can be read at its `objectURI`; what has neither tag nor id is no tag."""
+    batch = app.send("POST", "/v1/_batch", [{"type": "tag", **body}])
+    made = app.send("POST", "/v1/tag", body)
+    if id is None:
+        assert (made.status_code, made.json()["message"]) == (400, "'tag' must not be blank")
+        assert (batch.content, batch.headers["X-Thingstead-Skipped"]) == (b"[]", "1")
+        return
+    for obj in (made.json(), batch.json()[0]):
+        assert (obj["id"], obj["tag"]) == (id, tag)
+    assert app.send("GET", "/v1" + made.json()["objectURI"]).json()["id"] == id
+    assert app.send("DELETE", made.headers["Location"]).status_code == 200
+    assert app.send("GET", "/v1/_id/" + quote(id, safe="")).status_code == 404
+
+
+def test_types_are_registered_by_every_write(door: Listening) -> None:
+    """2.4, seen by the next request."""
+    app = child(door, "registers")
+    for method, path, body, name in (
+        ("POST", "/v1/ant", {"n": 1}, "ant"),
+        ("PUT", "/v1/bee/b1", {"n": 1}, "bee"),
+        ("POST", "/v1/_batch", [{"type": "fly", "id": "f1"}], "fly"),
+        ("PUT", "/v1/_batch", [{"type": "gnat", "id": "g1"}], "gnat"),
+        ("PUT", "/v1/_constraints/wasp/legs/required", None, "wasp"),
+        ("POST", "/v1/my_type", {"id": "m1"}, "my-type"),
+    ):
+        assert app.send(method, path, body).status_code in (200, 201)
+        assert name in app.send("GET", "/v1/_me").json()["datatypes"].values(), path
+        assert name in app.send("GET", "/v1/_types").json().values(), path
+    assert app.send("GET", "/v1/my_type/m1").json()["type"] == "my_type"
+    assert ids(app, "/v1/my_type") == ["m1"]
+
+
+def test_odd_behaviours_clients_live_with(door: Listening) -> None:
+    """24: 1, 3, 5, 8, 9."""
+    app = child(door, "odd")
+    app.send("PUT", "/v1/cat/c", {"parentid": "p", "creatorid": "k", "class": "x", "plural": "y", "objectURI": "z"})
+    for type in ("dog", "cats", "_id"):
+        read = app.send("GET", f"/v1/{type}/c").json()
+        assert (read["type"], read["plural"], read["objectURI"]) == ("cat", "cats", "/cats/c")
+        assert "class" not in read
+    patched = app.send("PATCH", "/v1/dog/c", {"parentid": "q", "creatorid": "q", "timestamp": 5, "type": "dog"}).json()
+    assert (patched["parentid"], patched["creatorid"], patched["type"]) == ("p", "k", "cat")
+    assert patched["timestamp"] == read["timestamp"]
+    app.send("PUT", "/v1/cat/c", {"n": 1})
+    assert "parentid" not in app.send("GET", "/v1/cat/c").json()
+    for page in (0, 1):
+        assert app.send("GET", f"/v1/cat?page={page}").json()["page"] == page
+        assert ids(app, f"/v1/cat?page={page}") == ["c"]
+    assert (
+        app.send("POST", "/v1/address", {"address": "abc", "country": "BG", "latlng": "1,2", "zip": 5})
+        .json()
+        .get("zip")
+        is None
+    )
+    assert app.send("DELETE", "/v1/dog/c").status_code == 200
+    assert app.send("GET", "/v1/cat/c").status_code == 404
+
+
+def test_the_root_app_stays(app: Client) -> None:
+    assert app.send("DELETE", "/v1/app/para").status_code == 200
+    assert app.send("DELETE", "/v1/_batch?ids=app:para").status_code == 200
+    assert app.send("GET", "/v1/_me").json()["id"] == "app:para"
+
+
 def test_a5_batches(door: Listening) -> None:
     app = child(door, "batches")
     made = app.send("POST", "/v1/_batch", [{"type": "dog", "foo": "bark!", "id": None} for _ in range(3)]).json()
