@@ -499,7 +499,7 @@ def test_search_after_under_concurrent_writes_neither_repeats_nor_skips(door: Li
     for writer in writers:
         writer.start()
     try:
-        for _ in range(3):
+        for _ in range(8):
             seen: list[str] = []
             last = ""
             for _ in range(200):

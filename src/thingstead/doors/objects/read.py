@@ -85,7 +85,7 @@ def raw_text(raw: bytes, what: str) -> str:
 
 
 def segments(path: str) -> tuple[str, ...]:
-    """The segments after `/v1/`; () for `/v1` and for `/v1/`. One slash at the end changes nothing. Raises InvalidInput.
+    """The segments after `/v1/`; () for `/v1` and `/v1/`. One slash at the end changes nothing. Raises InvalidInput.
 
     >>> segments("/v1/my%20type/a%2Fb")
     ('my type', 'a/b')
