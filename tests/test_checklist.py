@@ -21,5 +21,7 @@ def test_every_row_names_tests_that_exist() -> None:
         for file, test in named:
             if file not in functions:
                 tree = ast.walk(ast.parse((TESTS / file).read_text()))
-                functions[file] = {n.name for n in tree if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+                functions[file] = {
+                    n.name for n in tree if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                }
             assert test in functions[file], f"{file}::{test}"
