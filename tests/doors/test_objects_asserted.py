@@ -583,6 +583,7 @@ def test_a_slash_at_the_end_changes_nothing(app: Client) -> None:
         assert app.send("GET", f"/v1/{path}/").content == plain.content, path
     assert app.send("POST", "/v1/slash/", {"n": 2}).status_code == 201
     assert app.send("GET", "/v1/slash//").status_code == 400
+    assert app.send("DELETE", "/v1/slash/s/links/").status_code == 400  # a blank type must not unlink everything
 
 
 def test_head(app: Client) -> None:

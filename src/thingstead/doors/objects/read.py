@@ -91,7 +91,7 @@ def segments(path: str) -> tuple[str, ...]:
     ('my type', 'a/b')
     """
     parts = path.split("/")[2:]
-    if parts and not parts[-1]:
+    if parts and not parts[-1] and parts[-2:-1] != ["links"]:  # a blank id there must not unlink everything
         parts.pop()
     if "%" in path:
         parts = [_decoded(part) if "%" in part else part for part in parts]
