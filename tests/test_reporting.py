@@ -48,6 +48,7 @@ def test_from_a_request_to_every_report(tmp_path: Path) -> None:
             "para.metrics.graphite.prefix_system": "para.{{INSTANCE_ID}}",
             "para.metrics.graphite.prefix_apps": "apps.{{APP_ID}}",
             "para.instance_id": "node.1",
+            "apps.allow_private": "true",
         }
         with Server(tmp_path, settings) as server:
             client = Client(server.http, server.root)
@@ -105,6 +106,21 @@ def test_reports_that_fail_disturb_nothing(tmp_path: Path) -> None:
         client = Client(server.http, server.root)
         assert client.send("POST", "/v1/cats", {"name": "Tom"}).status_code == 201
         assert server.log.count("metrics: Graphite of _system fails") == 1
+
+
+def test_an_apps_graphite_is_at_a_public_address(tmp_path: Path) -> None:
+    """Unless it is root's: an app cannot look around in the server's network."""
+    with graphite() as (port, lines), graphite() as (roots_port, roots):
+        settings = {"para.metrics.graphite.period": "1", "para.metrics.graphite.prefix_apps": "apps.{{APP_ID}}"}
+        with Server(tmp_path, settings) as server:
+            client = Client(server.http, server.root)
+            assert client.send("GET", "/v1/_setup/garden").status_code == 200
+            for app, there in (("garden", port), ("para", roots_port)):
+                target = {"settings": {"metricsGraphiteReporter": {"host": "localhost", "port": there}}}
+                assert client.send("PATCH", f"/v1/app/{app}", target).status_code == 200
+            eventually(lambda: any(line.startswith("apps.para.DAO.create.count ") for line in roots))
+            eventually(lambda: "Graphite of garden fails: [Errno 13] the address is not public" in server.log)
+            assert lines == []
 
 
 def test_off(tmp_path: Path) -> None:

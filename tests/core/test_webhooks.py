@@ -268,6 +268,47 @@ def test_links_and_votes_are_writes_too(tmp_path: Path) -> None:
         run(work(receiver))
 
 
+def test_what_goes_with_another_object_is_told_too(tmp_path: Path) -> None:
+    """Sensors and metadata of a deleted thing, one `deleteAll` for each type; the mirror of a link that is replaced."""
+
+    async def work(receiver: Receiver, sensors: Receiver) -> None:
+        async with open_backend(tmp_path, **ON) as backend:
+            thing = await make(backend, type="thing", name="T")
+            await backend.ingest.report(Report(app=APP, thing=thing, reported={"a": 1, "b": 2}))
+            found = [obj.id for obj in await backend.objects.list(APP, type="sensor", parent=thing)]
+            notes = [await make(backend, f"m{n}", "metadata", parentid=found[n]) for n in (0, 1)]
+            alone = await make(backend, type="thing", name="U")
+            await hook(backend, receiver.url, {"delete": True, "deleteAll": True})
+            await hook(backend, sensors.url, {"deleteAll": True, "typeFilter": "metadata"})
+            for id in (thing, alone):
+                assert await backend.objects.delete(APP, id, ME)
+            await settled(backend)
+            assert [(event, sorted(ids)) for event, ids in told(receiver)] == [
+                ("delete", [thing]),
+                ("deleteAll", sorted(found)),
+                ("deleteAll", sorted(notes)),
+                ("delete", [alone]),
+            ]
+            assert [(event, sorted(ids)) for event, ids in told(sensors)] == [("deleteAll", notes)]
+            assert receiver.events[1]["items"][0]["parentid"] == thing
+
+    async def mirrors(receiver: Receiver) -> None:
+        async with open_backend(tmp_path / "mirror", **ON) as backend:
+            for id in ("a", "b"):
+                await make(backend, id)
+            mirrored = await backend.links.link(APP, "b", "a", ME)
+            await hook(backend, receiver.url, ALL)
+            link = await backend.links.link(APP, "a", "b", ME)
+            assert link != mirrored
+            await settled(backend)
+            assert told(receiver) == [("create", [link]), ("delete", [mirrored])]
+
+    with Receiver() as receiver, Receiver() as sensors:
+        run(work(receiver, sensors))
+    with Receiver() as receiver:
+        run(mirrors(receiver))
+
+
 def test_webhooks_raise_no_events_and_apps_never_meet(tmp_path: Path) -> None:
     async def work(receiver: Receiver) -> None:
         async with open_backend(tmp_path, **ON) as backend:
@@ -295,6 +336,23 @@ def test_a_new_type_is_a_create_of_the_app_in_root(tmp_path: Path) -> None:
             assert told(receiver) == [("create", ["app:other"])] * 2
             assert calls[1].event["items"][0]["datatypes"] == {"ferrets": "ferret"}
             assert b"secret" not in calls[1].payload
+
+    with Receiver() as receiver:
+        run(work(receiver))
+
+
+def test_settings_and_constraints_are_updates_of_the_app_in_root(tmp_path: Path) -> None:
+    async def work(receiver: Receiver) -> None:
+        async with open_backend(tmp_path, **ON) as backend:
+            await hook(backend, receiver.url, ALL, app="para")
+            await backend.tenants.put_setting(APP, "color", "crimson")
+            await backend.tenants.add_constraint(APP, "cat", "name", "required", {})
+            await backend.tenants.new_keys(APP)
+            await settled(backend)
+            assert told(receiver)[0] == ("update", ["app:shop"])
+            assert [name for name, _ in told(receiver) if name == "update"] == ["update"] * 2
+            assert told(receiver)[-1] == ("create", ["app:shop"])
+            assert not any(b"crimson" in call.payload for call in receiver.calls), "settings are shown nowhere else"
 
     with Receiver() as receiver:
         run(work(receiver))
@@ -492,6 +550,41 @@ def test_a_slow_receiver_is_nobody_elses_trouble(tmp_path: Path) -> None:
             hanging.set()
             await settled(backend)
             assert [sent for _, [sent] in told(slow)] == ids
+
+    with Receiver(answer=hang) as slow, Receiver() as quick:
+        run(work(slow, quick))
+
+
+def test_what_waits_for_a_slow_receiver_is_bounded(tmp_path: Path) -> None:
+    """What does not fit is dropped and counted, the write itself goes on; the bound outlives a restart, and once there
+    is room events come again."""
+    hanging = threading.Event()
+
+    def hang(_: Call) -> int:
+        hanging.wait(20)
+        return 200
+
+    async def work(slow: Receiver, quick: Receiver) -> None:
+        async with open_backend(tmp_path, **ON, webhooks_max_backlog=5) as backend:
+            await hook(backend, slow.url, {"create": True, "typeFilter": "cat"})
+            await hook(backend, quick.url, {"create": True, "typeFilter": "cat"})
+            ids: list[str] = []
+            for n in range(9):
+                ids.append(await make(backend))
+                await arrived(quick, n + 1)
+            assert backend.webhooks.dropped == 4
+            assert [obj.id for obj in await backend.objects.list(APP, type="cat")] == ids
+        async with open_backend(tmp_path, **ON, webhooks_max_backlog=5) as backend:
+            ids.append(await make(backend))
+            await arrived(quick, 10)
+            assert backend.webhooks.dropped == 1, "what waited at the end of the last run counts"
+            hanging.set()
+            await settled(backend)
+            kept = [sent for _, [sent] in told(slow)]
+            assert list(dict.fromkeys(kept)) == ids[:5]
+            last = await make(backend)
+            await settled(backend)
+            assert told(slow)[-1] == ("create", [last])
 
     with Receiver(answer=hang) as slow, Receiver() as quick:
         run(work(slow, quick))

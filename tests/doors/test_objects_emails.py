@@ -15,7 +15,7 @@ from support.backend import open_backend, owner
 from support.client import Client
 from support.server import Server
 from thingstead.conformance.mail_host import MailHost
-from thingstead.model.errors import ConstraintViolation, InvalidInput, NotFound
+from thingstead.model.errors import ConstraintViolation, InvalidInput, NotFound, Unavailable
 from thingstead.model.values import JsonObject
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -145,6 +145,7 @@ def test_an_app_with_a_mail_server_of_its_own(tmp_path: Path) -> None:
     async def work(own: MailHost, app: MailHost) -> None:
         settings = {"mail_host": "localhost", "mail_port": own.port, "mail_tls": False, "mail_username": "server"}
         settings |= {"mail_password": "secret of the server", "support_email": "server@example.org"}
+        settings |= {"apps_allow_private": True}
         async with open_backend(tmp_path, **settings) as backend:
             await backend.tenants.create("other", name="Evil\r\nBcc: x@y.org")
 
@@ -177,6 +178,29 @@ def test_an_app_with_a_mail_server_of_its_own(tmp_path: Path) -> None:
     with MailHost(tmp_path, lenient=True) as own, MailHost(tmp_path) as app:
         run(work(own, app))
         assert app.logins == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "169.254.169.254", "10.0.0.1"])
+def test_an_apps_mail_server_is_at_a_public_address(tmp_path: Path, host: str) -> None:
+    """Unless it is root's, or the server says otherwise: an app cannot look around in the server's network."""
+
+    async def work(there: MailHost) -> None:
+        async with open_backend(tmp_path) as backend:
+            await backend.tenants.create("other")
+            settings: JsonObject = {"mail.host": host, "mail.port": there.port, "mail.tls": False}
+            for name in ("para", "other"):
+                await backend.tenants.put_settings(name, settings)
+            app = await backend.tenants.get("other")
+            with pytest.raises(Unavailable):
+                await backend.mail.send(app, ["bob@example.org"], "s", "m")
+            assert there.taken == []
+            if host == "localhost":
+                root = await backend.tenants.get("para")
+                assert await backend.mail.send(root, ["bob@example.org"], "s", "m")
+                assert len(there.taken) == 1
+
+    with MailHost(tmp_path) as there:
+        run(work(there))
 
 
 def test_templates(tmp_path: Path) -> None:

@@ -161,6 +161,24 @@ async def not_before_its_time(bench: Bench) -> None:
     assert "later" in texts(await lease(bench))
 
 
+async def lanes_have_a_length(bench: Bench) -> None:
+    """Of what waits or is leased; not of what is done, given up, or in other lanes or queues."""
+    await bench.queue.push([message(str(n), "a") for n in range(4)])
+    await bench.queue.push([message("x", "b"), message("y"), message("z", "a", "other")])
+    assert [await bench.queue.length("q", lane) for lane in ("a", "b", "c")] == [4, 1, 0]
+    [first] = [one for one in await lease(bench) if one.lane == "a"]
+    assert await bench.queue.length("q", "a") == 4
+    await bench.queue.ack([first])
+    [second] = [one for one in await lease(bench) if one.lane == "a"]
+    await bench.queue.bury(second)
+    assert await bench.queue.length("q", "a") == 2
+    [third] = [one for one in await lease(bench) if one.lane == "a"]
+    await bench.queue.retry(third, 60, lane="")
+    assert await bench.queue.length("q", "a") == 1
+    await bench.reopen()
+    assert await bench.queue.length("q", "a") == 1
+
+
 async def queues_are_apart(bench: Bench) -> None:
     await bench.queue.push([message("a", "x", "one"), message("b", "x", "two"), message("c", "", "two")])
     assert texts(await lease(bench, queue="one")) == ["a"]
@@ -197,6 +215,7 @@ async def a_push_is_told(bench: Bench) -> None:
 
 
 CHECKS: tuple[Check, ...] = (
+    lanes_have_a_length,
     what_is_pushed_is_leased_once,
     a_lease_takes_no_more_than_asked,
     done_is_done,

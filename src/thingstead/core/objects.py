@@ -35,6 +35,7 @@ from thingstead.model.values import JsonObject, parse_object
 from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.hub import Hub
 from thingstead.ports.index import Document, Removal
+from thingstead.ports.queue import Message
 from thingstead.ports.store import (
     Batch,
     Change,
@@ -319,9 +320,8 @@ class Objects:
             else:
                 works.append(await self._draft(app, pair.draft, Principal("app", app), "create"))
                 works[1].put = msgspec.structs.replace(works[1].put, expect=expect)
-            gone = [Item(second.type, second.public)] if pair.draft is None and second is not None else []
             events = ("update", "create")[: len(works)]
-            outcome = (await self._commit(app, works, events, gone=gone, together=True))[0]
+            outcome = (await self._commit(app, works, events, together=True))[0]
             if isinstance(outcome, Written):
                 return True
             if not isinstance(outcome, _Stale):
@@ -344,6 +344,7 @@ class Objects:
             changes = [Remove(app, id, expect=row.rev, line=not obj.stored), *prepared.changes]
             subjects = await self._subjects(obj)
             messages = await self._outbox.changed(app, event, [Item(row.type, row.public)])
+            messages += await self._gone(app, prepared.changes, "deleteAll")
             committed = await self._store.commit(
                 Batch(changes=changes, shadows=prepared.shadows, messages=messages, together=True)
             )
@@ -584,12 +585,11 @@ class Objects:
         works: Sequence[_Work],
         event: str | Sequence[str],
         *,
-        gone: Sequence[Item] = (),
         together: bool = False,
     ) -> list[Written | ThingsteadError]:
         """Store and tell. Where webhooks hear of it, the works are stored together: an event tells what was stored.
 
-        `event` is that of all works together, or one for each; `gone` are objects whose `delete` goes with them.
+        `event` is that of all works together, or one for each.
         """
         if not works:
             return []
@@ -611,8 +611,8 @@ class Objects:
                     if isinstance(event, str)
                     else [(e, [i]) for e, i in zip(event, items, strict=True)]
                 )
-                told += [("delete", [item]) for item in gone]
                 batch.messages = [m for name, part in told for m in await self._outbox.changed(app, name, part)]
+                batch.messages += await self._gone(app, batch.changes[len(works) :], "delete")
                 batch.together = together or bool(batch.messages)
             committed = await self._store.commit(batch)
         except BaseException:
@@ -646,6 +646,17 @@ class Objects:
                 shown = await self._kinds["thing"].present(app, [outcome.public])
                 outcomes[n] = Written(work.object, shown[0], outcome.created, outcome.once)
         return outcomes
+
+    async def _gone(self, app: str, changes: Sequence[Change], event: str) -> list[Message]:
+        """What webhooks hear of objects that go with another: one event for each type, because a list is judged by its
+        first object."""
+        ids = [change.id for change in changes if isinstance(change, Remove)]
+        if not ids or not await self._outbox.wanted(app, event):
+            return []
+        of_type: dict[str, list[Item]] = {}
+        for row in await self._store.objects.get_many(app, ids):
+            of_type.setdefault(row.type, []).append(Item(row.type, row.public))
+        return [message for items in of_type.values() for message in await self._outbox.changed(app, event, items)]
 
     async def _untouched(self, work: _Work) -> Written:
         """A write that leaves the object as it is, but has an effect beside it."""

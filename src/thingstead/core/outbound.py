@@ -1,4 +1,5 @@
-"""Requests to addresses that others chose (webhooks): one shared HTTP client that does not let itself be led inside.
+"""Connections to addresses that others chose (webhooks, an app's own Graphite or mail server), that do not let
+themselves be led inside: one shared HTTP client, and sockets.
 
 Promises: every socket is looked at when it is made, with the very address it connects to, so a name that resolves to
 something else the next time gains nothing: private, loopback, link-local and otherwise special addresses are refused
@@ -24,6 +25,31 @@ MOST_READ: Final = 65_536
 
 class NotReached(Exception):
     """No answer, with a reason that names no secret."""
+
+
+async def connected(host: str, port: int, *, allow_private: bool) -> socket.socket:
+    """A socket connected to the first address of a host that may be connected to and answers.
+
+    Raises OSError, also if no address may be. The caller bounds the time, and closes it.
+    """
+    loop = asyncio.get_running_loop()
+    failure = OSError(errno.EACCES, _NOT_PUBLIC)
+    for family, kind, protocol, _, where in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if not allow_private and not is_public(str(where[0])):
+            continue
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, where)
+        except OSError as error:
+            made.close()
+            failure = error
+        except BaseException:
+            made.close()
+            raise
+        else:
+            return made
+    raise failure
 
 
 class Outbound:

@@ -2,6 +2,7 @@
 
 Promises: a webhook that was made, changed or deleted counts so for every write that begins after the answer. An app
 that is known to have no active webhook costs one look into a dictionary; nothing at all is done while webhooks are off.
+What does not fit into a webhook's backlog is not queued (core/backlog).
 Changes of webhooks themselves raise no events. It sends nothing: that is core/webhooks.
 """
 
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 
 from cachebox import LRUCache
 
+from thingstead.core.backlog import Backlog
 from thingstead.core.shapes import object_of
 from thingstead.model import webhooks as rules
 from thingstead.model.values import Json, JsonObject, parse_object
@@ -42,9 +44,10 @@ class Said(NamedTuple):
 class Outbox:
     """See the module's docstring. Methods raise StoreFailed if webhooks cannot be read."""
 
-    def __init__(self, store: Store, clock: Clock, *, enabled: bool) -> None:
+    def __init__(self, store: Store, clock: Clock, backlog: Backlog, *, enabled: bool) -> None:
         self._store = store
         self._clock = clock
+        self._backlog = backlog
         self._apps: LRUCache[str, tuple[Subscription, ...] | None] = LRUCache(CACHED_APPS)
         self._epoch = 0  # moves with every `forget`: what was read before it is not kept
         self.enabled: Final = enabled
@@ -58,6 +61,10 @@ class Outbox:
         self._epoch += 1
         self._apps.pop(app, None)
 
+    async def wanted(self, app: str, event: str) -> bool:
+        """True if somebody wants this event."""
+        return not self.quiet(app) and any(event in sub.events for sub in await self._subscriptions(app))
+
     async def changed(self, app: str, event: str, items: Sequence[Item]) -> list[Message]:
         """Messages about a change; a list is judged by its first object (objects.md 15)."""
         if self.quiet(app):
@@ -70,14 +77,14 @@ class Outbox:
         narrowed = any(sub.property_filter for sub in wanted)
         wire: JsonObject = parse_object(first.public) if narrowed else {}
         told = [sub.id for sub in wanted if rules.passes(sub, first.type, wire)]
-        return self._messages(app, event, told, [item.public for item in items]) if told else []
+        return await self._messages(app, event, told, [item.public for item in items]) if told else []
 
     async def custom(self, app: str, event: str, payload: bytes | None) -> list[Message]:
         """Messages about an event that a client names; webhooks for one type only hear nothing."""
         if self.quiet(app):
             return []
         wanted = [sub.id for sub in await self._subscriptions(app) if event in sub.custom and not sub.type_filter]
-        return self._messages(app, event, wanted, [] if payload is None else [payload])
+        return await self._messages(app, event, wanted, [] if payload is None else [payload])
 
     async def reporting(self, apps: Iterable[str]) -> frozenset[str]:
         """Those of these apps in which somebody wants reports."""
@@ -102,7 +109,7 @@ class Outbox:
         return [
             message
             for passed, webhooks in told.items()
-            for message in self._messages(app, rules.REPORT, webhooks, [items[n] for n in passed])
+            for message in await self._messages(app, rules.REPORT, webhooks, [items[n] for n in passed])
         ]
 
     async def _subscriptions(self, app: str) -> tuple[Subscription, ...]:
@@ -122,17 +129,26 @@ class Outbox:
                 self._apps[app] = found
         return found
 
-    def _messages(self, app: str, event: str, webhooks: Sequence[str], items: Sequence[bytes]) -> list[Message]:
+    async def _messages(self, app: str, event: str, webhooks: Sequence[str], items: Sequence[bytes]) -> list[Message]:
         if not webhooks:
             return []
         payloads = rules.payloads(app, event, self._clock.now() // 1000, items)
-        return [message(Delivery(app, event, payload, webhook=id)) for id in webhooks for payload in payloads]
+        return [
+            message(Delivery(app, event, payload, webhook=id))
+            for id in webhooks
+            for payload in payloads
+            if await self._backlog.admit(rules.lane(app, id))
+        ]
 
 
 def message(delivery: Delivery) -> Message:
     """A delivery on its way into the queue, in the lane of its webhook or address."""
-    lane = rules.lane(delivery.app, delivery.webhook or delivery.target)
-    return Message(rules.QUEUE, rules.encode(delivery), lane)
+    return Message(rules.QUEUE, rules.encode(delivery), lane_of(delivery))
+
+
+def lane_of(delivery: Delivery) -> str:
+    """The queue's lane of a delivery."""
+    return rules.lane(delivery.app, delivery.webhook or delivery.target)
 
 
 def _reports(subscription: Subscription) -> bool:

@@ -344,10 +344,18 @@ class Search:
 
     # --- searches
 
-    async def find(self, app: str, plan: Plan, only: ast.Query = ast.ALL) -> Page:
-        """Carry out a search; `only` narrows it further. Raises InvalidQuery, Unavailable."""
+    async def find(self, app: str, plan: Plan, only: ast.Query = ast.ALL, *, name: str = "findQuery") -> Page:
+        """Carry out a search; `only` narrows it further; `name` is what it is timed as. Raises InvalidQuery,
+        Unavailable.
+        """
         if self.on_search:
             await tell(self.on_search, app, plan)
+        start = self._metrics.now()
+        page = await self._find(app, plan, only)
+        self._metrics.record(app, f"Search.{name}", start)
+        return page
+
+    async def _find(self, app: str, plan: Plan, only: ast.Query) -> Page:
         if self._join is not None:
             match plan:
                 case Find(query=query):

@@ -290,7 +290,7 @@ class Tenants:
             _check_size(obj)
             return True
 
-        await self._change(identifier, change)
+        await self._change(identifier, change, event="update")
         return await self.get(identifier)
 
     async def remove_constraint(self, identifier: str, type_name: str, field: str, name: str) -> App:
@@ -303,7 +303,7 @@ class Tenants:
                 obj.own["validationConstraints"] = constraints.as_json(left)
             return left is not None
 
-        await self._change(identifier, change)
+        await self._change(identifier, change, event="update")
         return await self.get(identifier)
 
     # --- settings
@@ -338,7 +338,7 @@ class Tenants:
                 _check_size(obj)
             return settings != before
 
-        await self._change(identifier, change)
+        await self._change(identifier, change, event="update")
         await self.settings_changed(identifier, gone, given)
 
     async def settings_changed(self, identifier: str, gone: Iterable[str], given: Mapping[str, Json]) -> None:
@@ -393,21 +393,26 @@ class Tenants:
             await tell(self.on_app_created, app)
         return app
 
-    async def _change(self, identifier: str, change: Callable[[Object], bool], *, items: Sequence[Item] = ()) -> None:
-        """Apply `change` until no one else came between; it returns False if there is nothing to write."""
+    async def _change(
+        self, identifier: str, change: Callable[[Object], bool], *, items: Sequence[Item] = (), event: str = "create"
+    ) -> None:
+        """Apply `change` until no one else came between; it returns False if there is nothing to write.
+
+        `event` is what webhooks of the root app hear: new types and a new secret overwrite the app (objects.md 15).
+        """
         for _ in range(_ATTEMPTS):
             row = await self._store.objects.get(self.root, ids.APP_PREFIX + identifier)
             if row is None:
                 raise AppNotFound("App not found.", details={"app": identifier})
             obj = object_of(row)
-            if not change(obj) or await self._write(obj, row.rev, items):
+            if not change(obj) or await self._write(obj, row.rev, items, event):
                 return
         raise Unavailable("the app is being changed too often; try again")
 
-    async def _write(self, obj: Object, expect: int, items: Sequence[Item]) -> bool:
+    async def _write(self, obj: Object, expect: int, items: Sequence[Item], event: str = "create") -> bool:
         public = obj.public()
         put = Put(obj.app, obj.id, obj.type, obj.docid, public, obj.private(), expect=expect)
-        messages = await self._outbox.changed(self.root, "create", [Told(obj.type, public)])
+        messages = await self._outbox.changed(self.root, event, [Told(obj.type, public)])
         committed = await self._store.commit(Batch(changes=(put,), items=items, messages=messages, together=True))
         result = committed.changes[0]
         if not isinstance(result, Changed):

@@ -4,6 +4,7 @@ Promises: what is in the queue is sent at least once, also after a kill, or give
 tries; one webhook's events are sent in order, one at a time, unless one of them keeps failing: after three tries it
 steps aside and the others go on. A slow or dead receiver keeps no other waiting. Each failure counts, and is forgotten
 ten minutes after the last one; at `para.max_failed_webhook_attempts` the webhook is disabled. Secrets are never logged.
+What waits for one address is bounded (core/backlog).
 """
 
 import logging
@@ -12,10 +13,11 @@ from typing import Final
 import msgspec
 from cachebox import LRUCache
 
+from thingstead.core.backlog import Backlog
 from thingstead.core.consumer import Consumer
 from thingstead.core.objects import Objects
 from thingstead.core.outbound import NotReached, Outbound
-from thingstead.core.outbox import WEBHOOK, Outbox, message
+from thingstead.core.outbox import WEBHOOK, Outbox, lane_of, message
 from thingstead.core.tenants import Tenants
 from thingstead.model import objects as model
 from thingstead.model import types
@@ -65,6 +67,7 @@ class Webhooks:
         objects: Objects,
         tenants: Tenants,
         outbox: Outbox,
+        backlog: Backlog,
         settings: Settings,
         clock: Clock,
         ids: Ids,
@@ -74,6 +77,7 @@ class Webhooks:
         self._objects = objects
         self._tenants = tenants
         self._outbox = outbox
+        self._backlog = backlog
         self._clock = clock
         self._ids = ids
         self._entropy = entropy
@@ -99,6 +103,11 @@ class Webhooks:
         """Stop; what is not sent stays in the queue."""
         await self._consumer.close()
         await self._outbound.close()
+
+    @property
+    def dropped(self) -> int:
+        """Deliveries that did not fit into a backlog, since the start."""
+        return self._backlog.dropped
 
     async def count(self) -> Counts:
         """How much is to be sent, and how much was given up."""
@@ -131,16 +140,17 @@ class Webhooks:
             repeats = rules.repeats(shown.own.get("repeatedDeliveryAttempts"))
             for text in rules.payloads(app, event, now_ms, [] if payload is None else [payload]):
                 signature = rules.signature(text, await self._secret(app, secret))
-                messages.append(
-                    message(Delivery(app, event, text, "", target, signature, url_encoded=encoded, left=repeats))
-                )
+                direct = Delivery(app, event, text, "", target, signature, url_encoded=encoded, left=repeats)
+                if await self._backlog.admit(lane_of(direct)):
+                    messages.append(message(direct))
         if messages:
             await self._queue.push(messages)
         return shown
 
     async def send(self, delivery: Delivery) -> None:
         """Queue a delivery whose address and signature another node settled (river, `webhookpayload`)."""
-        await self._queue.push([message(delivery)])
+        if await self._backlog.admit(lane_of(delivery)):
+            await self._queue.push([message(delivery)])
 
     # --- one delivery
 
@@ -153,7 +163,7 @@ class Webhooks:
             return
         target = await self._target(delivery)
         if target is None:  # deleted or not active any more: nothing is sent
-            await self._queue.ack([leased])
+            await self._done(leased)
             return
         content_type, body = rules.body_of(delivery.payload, url_encoded=target.url_encoded)
         headers = {
@@ -170,6 +180,10 @@ class Webhooks:
                 return
             self.stats.delivered += 1
             left -= 1
+        await self._done(leased)
+
+    async def _done(self, leased: Leased) -> None:
+        self._backlog.left(leased.lane)
         await self._queue.ack([leased])
 
     async def _try(self, url: str, headers: dict[str, str], body: bytes) -> str | None:
@@ -214,12 +228,15 @@ class Webhooks:
             return
         seconds = rules.wait(failures, self._entropy.token(1)[0] / 255)
         lane = leased.lane if failures < rules.HELD else ""
+        if lane != leased.lane:
+            self._backlog.left(leased.lane)
         body = rules.encode(msgspec.structs.replace(delivery, left=left))
         await self._queue.retry(leased, seconds, lane=lane, body=body)
         self._consumer.wake_in(seconds)
 
     async def _give_up(self, leased: Leased) -> None:
         self.stats.given_up += 1
+        self._backlog.left(leased.lane)
         await self._queue.bury(leased)
 
     async def _count(self, app: str, id: str) -> bool:

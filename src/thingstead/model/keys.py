@@ -93,6 +93,7 @@ _PREFIXES: Final[Mapping[str, str]] = {  # longer ones first
     "kits.": "Things and kits",
     "things.": "Things and kits",
     "mqtt.": "MQTT",
+    "webhooks.": "Webhooks",
 }
 _SOCIAL: Final = re.compile(r"para\.[a-z0-9]+_(?:app_id|secret)")
 _SECRET: Final = re.compile(r".*(?:secret|secret_key|password|_pass|privatekey|secret_override|access_key)")

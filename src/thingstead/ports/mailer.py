@@ -42,6 +42,7 @@ class MailServer(msgspec.Struct, frozen=True):
     password: str = ""
     tls: bool = True  # nothing is sent, no password either, before STARTTLS
     ssl: bool = False  # TLS from the first byte instead
+    private: bool = True  # may be at a private address
 
 
 class Mailer(Protocol):

@@ -78,6 +78,10 @@ class Queue(Protocol):
         """How long the queue is."""
         ...
 
+    async def length(self, queue: str, lane: str) -> int:
+        """How many messages of a lane wait, leased ones included; a service that only estimates may be off."""
+        ...
+
     def watch(self, queue: str, pushed: Callable[[], None]) -> None:
         """Have `pushed` called, in the event loop, soon after each push that this process makes; it may be called
         whenever else something new may be there to lease.

@@ -1,6 +1,7 @@
 """Building the backend: which engine stands behind which port, and how the parts of core are wired to each other."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import cast
@@ -11,6 +12,7 @@ from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.archives import Archives
 from thingstead.core.backend import Backend
+from thingstead.core.backlog import Backlog
 from thingstead.core.cached import SPACE as UNSTORED
 from thingstead.core.cached import CachedStore, TimedCache
 from thingstead.core.follow import Catalogue
@@ -28,6 +30,7 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.outbound import connected
 from thingstead.core.outbox import Outbox
 from thingstead.core.reindex import Reindexer
 from thingstead.core.river import River
@@ -179,7 +182,8 @@ async def _wire(
     )
     await search.recover(rows.journal, catalogue.current, catalogue.everything, catalogue.unstored)
     sealer = Sealer(secret_key, entropy)
-    outbox = Outbox(store, clock, enabled=settings.webhooks_enabled)
+    backlog = Backlog(store.queue, settings.webhooks_max_backlog)
+    outbox = Outbox(store, clock, backlog, enabled=settings.webhooks_enabled)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search, outbox)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker, sealer)
     app = AppKind(tenants.root, tenants, sealer)
@@ -201,11 +205,12 @@ async def _wire(
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
     group.restored, thing.restored = agents.groups_restored, agents.device_restored
-    webhooks = Webhooks(store.queue, objects, tenants, outbox, settings, clock, ids, entropy)
+    webhooks = Webhooks(store.queue, objects, tenants, outbox, backlog, settings, clock, ids, entropy)
     river = River(store.queue, objects, tenants, webhooks, settings)
 
     def smtp(server: MailServer) -> Mailer:
-        return SmtpMailer(server, clock, entropy)
+        connect = partial(connected, allow_private=server.private)
+        return SmtpMailer(server, clock, entropy, connect=connect)
 
     backend = Backend(
         settings=settings,
@@ -231,7 +236,7 @@ async def _wire(
         votes=Votes(objects, clock),
         webhooks=webhooks,
         river=river,
-        health=_health(store, search, tenants.root, clock, settings),
+        health=_health(store, search, cache, tenants.root, clock, settings),
         archives=Archives(store, objects, kinds, clock, ids, settings),
         reindexer=Reindexer(rows, search, clock, settings),
         directory=directory,
@@ -244,8 +249,8 @@ async def _wire(
     return Built(backend, local, app, root_keys)
 
 
-def _health(store: Store, search: Search, root: str, clock: Clock, settings: Settings) -> Health:
-    """Store and search are well while the root app can be read from them."""
+def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock, settings: Settings) -> Health:
+    """Store and search are well while the root app can be read from them, a cache that is on while it keeps things."""
 
     id = APP_PREFIX + root
     find = Find(ast.Equals("id", (id,)), "app", Pager(limit=0), count=True)
@@ -254,6 +259,7 @@ def _health(store: Store, search: Search, root: str, clock: Clock, settings: Set
         return await store.objects.get(root, id) is not None
 
     async def found() -> bool:
-        return (await search.find(root, find)).total > 0
+        return (await search.find(root, find, name="getCount")).total > 0
 
-    return Health({"store": stored, "search": found}, clock, enabled=settings.health_check_enabled)
+    probes = {"store": stored, "search": found, **({"cache": cache.probe} if settings.cache_enabled else {})}
+    return Health(probes, clock, enabled=settings.health_check_enabled)

@@ -107,6 +107,11 @@ class _Queues(Collector):
         ):
             yield CounterMetricFamily(f"thingstead_webhooks_{name}", about, getattr(stats, name))
         yield CounterMetricFamily(
+            "thingstead_webhooks_dropped",
+            "Webhook deliveries that did not fit into a backlog",
+            self._backend.webhooks.dropped,
+        )
+        yield CounterMetricFamily(
             "thingstead_river_handled", "River messages handled", self._backend.river.stats.handled
         )
         yield CounterMetricFamily(

@@ -1,6 +1,7 @@
 """Metrics on their way out: `para-metrics.log`, and Graphite (objects.md 18).
 
 Promises: a Graphite that does not answer is told once in the log, and again after it has worked; nothing waits for it.
+The hosts that apps other than root name are refused at private addresses, unless `apps.allow_private`.
 An app's metrics go where its setting `metricsGraphiteReporter` says, `{"host", "port"}`. These settings are mirrored in
 `Registry:GraphiteReporter` of the root app, one member an app, which is read again every minute; without the setting
 the push stops.
@@ -14,6 +15,7 @@ from typing import Final
 from thingstead.core.backend import Backend
 from thingstead.core.metrics import SYSTEM, Registry
 from thingstead.core.objects import Draft
+from thingstead.core.outbound import connected
 from thingstead.model.errors import AppNotFound, MalformedBody, NotFound, ThingsteadError
 from thingstead.model.metrics import TICK, filled, graphite, logged
 from thingstead.model.objects import NOT_CUSTOM
@@ -144,7 +146,9 @@ class Reporter:
         what = f"Graphite of {app}"
         try:
             async with asyncio.timeout(_PUSH_SECONDS):
-                _, writer = await asyncio.open_connection(*target)
+                private = app in (SYSTEM, self._root) or self._settings.apps_allow_private
+                made = await connected(*target, allow_private=private)
+                _, writer = await asyncio.open_connection(sock=made)
                 try:
                     writer.write(body)
                     await writer.drain()
@@ -152,7 +156,7 @@ class Reporter:
                     writer.close()
                     await writer.wait_closed()
             self._failing.discard(what)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a host that is no name
             self._failed(what, error)
 
     # --- where apps want theirs

@@ -126,7 +126,7 @@ class Apps:
         counts: dict[str, Json] = {}
         for singular in (*types.LISTED.values(), *call.app.datatypes.values()):
             find = Find(type=singular, pager=Pager(limit=0), count=True)
-            counts[singular] = (await self._search.find(call.app.identifier, find)).total
+            counts[singular] = (await self._search.find(call.app.identifier, find, name="getCount")).total
         return Answer(200, dump(counts))
 
 

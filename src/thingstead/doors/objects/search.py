@@ -37,12 +37,10 @@ class Searches:
         start = metrics.now()
         try:
             wanted = plan(query_type, type_name, params, self._limits)
-            began = metrics.now()
-            found = await self._search.find(app, wanted)
             name = query_type if query_type in FINDS else "default"
             if name == "default" and "count" in params:
                 name = "count"
-            metrics.record(app, f"Search.{FINDS[name]}", began)
+            found = await self._search.find(app, wanted, name=FINDS[name])
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
         items = found.items

@@ -4,20 +4,24 @@ Promises: see ports.mailer. With `tls` nothing goes out before STARTTLS has succ
 always verified. Addresses, texts and passwords are not logged.
 """
 
+import asyncio
 import logging
+import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from thingstead.model.errors import Unavailable
 from thingstead.ports.environment import Clock, Entropy
 from thingstead.ports.mailer import BATCH, Letter, MailServer
 
 SECONDS: Final = 20.0  # for each step of a conversation
+Connect: TypeAlias = Callable[[str, int], Awaitable[socket.socket]]
 _LOCAL_NAME: Final = "localhost"  # what the server is told: the machine's own name is nobody's business
 
 log = logging.getLogger(__name__)
@@ -33,14 +37,25 @@ class NoopMailer:
 
 
 class SmtpMailer:
-    """Implements ports.mailer.Mailer; one connection a letter. `tls` replaces the system's trust, for tests."""
+    """Implements ports.mailer.Mailer; one connection a letter.
+
+    `connect` makes the socket to host and port, where not every address will do; it raises OSError. `tls` replaces the
+    system's trust, for tests.
+    """
 
     def __init__(
-        self, server: MailServer, clock: Clock, entropy: Entropy, *, tls: ssl.SSLContext | None = None
+        self,
+        server: MailServer,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        connect: Connect | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._server = server
         self._clock = clock
         self._entropy = entropy
+        self._connect = connect
         self._tls = tls
 
     async def send(self, letter: Letter) -> bool:
@@ -49,9 +64,19 @@ class SmtpMailer:
 
         server = self._server
         starttls = server.tls and not server.ssl
+        port = server.port or (465 if server.ssl else 587)
+        made: socket.socket | None = None
+        if self._connect is not None:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    made = await self._connect(server.host, port)
+            except (OSError, ValueError) as error:
+                log.warning("mail server %s: %s", server.host, error if str(error) else type(error).__name__)
+                raise Unavailable("the mail server cannot be reached") from None
         client = aiosmtplib.SMTP(
             hostname=server.host,
-            port=server.port or (465 if server.ssl else 587),
+            port=port if made is None else None,
+            sock=made,
             username=server.username or None,
             password=server.password if server.username else None,
             local_hostname=_LOCAL_NAME,

@@ -49,6 +49,7 @@ _COUNT = (
     "SELECT (SELECT count(*) FROM queue WHERE name = ?1 AND dead = 0), "
     "(SELECT count(*) FROM queue WHERE name = ?1 AND dead = 1)"
 )
+_LENGTH = "SELECT count(*) FROM queue WHERE name = ? AND lane = ? AND dead = 0"
 
 
 def push(tx: Transaction, messages: Sequence[Message]) -> None:
@@ -143,6 +144,11 @@ class SqliteQueue:
         """See the port."""
         rows = await self._reader.offload(lambda pair: pair.store(_COUNT, (queue,)))
         return Counts(*rows[0])
+
+    async def length(self, queue: str, lane: str) -> int:
+        """See the port."""
+        rows = await self._reader.offload(lambda pair: pair.store(_LENGTH, (queue, lane)))
+        return int(rows[0][0])
 
     def watch(self, queue: str, pushed: Callable[[], None]) -> None:
         """See the port."""
