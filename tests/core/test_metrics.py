@@ -9,6 +9,9 @@ from support.backend import open_backend, owner
 from support.environment import ManualClock
 from thingstead.core.metrics import MOST_APPS, NAMES, SYSTEM, Metrics
 from thingstead.core.objects import Draft
+from thingstead.model import links
+from thingstead.model.query import ast
+from thingstead.model.query.build import Find, Limits, Pager
 
 ME = owner("para")
 
@@ -51,6 +54,27 @@ def test_the_store_and_search_are_timed(tmp_path: Path) -> None:
             assert new["Cache.get"] >= 1
             assert set(after) <= set(NAMES)
             assert "DAO.create" not in counts(backend.metrics, "other"), "the app's object is root's"
+
+    run(work())
+
+
+def test_every_search_is_timed_whichever_door_asks(tmp_path: Path) -> None:
+    """Linked objects and children count as findQuery, counts as getCount; a re-index is one call."""
+
+    async def work() -> None:
+        async with open_backend(tmp_path) as backend:
+            for id in ("a", "b"):
+                await backend.objects.create("para", Draft(type="cat", body={"id": id}), ME)
+            backend.metrics.settle()
+            before = counts(backend.metrics, "para")
+            limits = Limits(30, 256, 1000)
+            await backend.links.linked("para", "a", links.linked("a", "cat", {}, limits))
+            await backend.links.children("para", "a", links.children("a", "cat", {}, limits))
+            await backend.search.find("para", Find(ast.ALL, "cat", Pager(), count=True), name="getCount")
+            await backend.reindexer.run("para")
+            after = counts(backend.metrics, "para")
+            new = {name: after[name] - before.get(name, 0) for name in after}
+            assert (new["Search.findQuery"], new["Search.getCount"], new["Search.rebuildIndex"]) == (2, 1, 1)
 
     run(work())
 

@@ -15,6 +15,7 @@ from support.listening import Listening, listening
 from support.server import Server
 from thingstead.core.backend import Backend
 from thingstead.doors import objects
+from thingstead.engines.inprocess import InProcessCache
 from thingstead.model.settings import DEFAULTS
 from thingstead.ports.store import Batch, Remove
 from thingstead.server.main_port import main_port
@@ -93,6 +94,21 @@ def test_what_the_last_check_found_is_told_until_the_next(tmp_path: Path) -> Non
         assert told.status_code == 503
         assert told.json()["message"] == "unhealthy"
         assert told.json()["parts"]["store"] == "unhealthy"
+
+
+def test_a_cache_that_is_on_is_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Healthy while what is put into it can be read again."""
+    with listening(tmp_path, both, cache_enabled=True) as door:
+        parts = {"store": "healthy", "search": "healthy", "cache": "healthy"}
+        assert get(door, "/health").json()["parts"] == parts
+
+        async def lost(*_: object) -> None:
+            return None
+
+        monkeypatch.setattr(InProcessCache, "get", lost)
+        monkeypatch.setattr(InProcessCache, "put", lost)
+        assert not door.run(door.backend.health.check())
+        assert get(door, "/health").json()["parts"] == {**parts, "cache": "unhealthy"}
 
 
 def test_checks_can_be_switched_off(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ class SEARCH:
     unindex = "Search.unindex"
     index_all = "Search.indexAll"
     unindex_all = "Search.unindexAll"
+    rebuild = "Search.rebuildIndex"
 
 
 class CACHE:
@@ -83,7 +84,6 @@ _REST: Final = (
 NAMES: Final[tuple[str, ...]] = (
     *(value for owner in (DAO, SEARCH, CACHE) for name, value in vars(owner).items() if not name.startswith("_")),
     *(f"Search.{name}" for name in FINDS.values()),
-    "Search.rebuildIndex",
     *(f"RestUtils.{name}" for name in _REST),
 )
 """The timers that every registry shows from its beginning."""

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from thingstead.core.metrics import SEARCH, Metrics
 from thingstead.core.search import Search
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model.settings import Settings
@@ -35,15 +36,16 @@ class Reindexed(msgspec.Struct, frozen=True):
 class Reindexer:
     """See the module's docstring."""
 
-    def __init__(self, store: Store, search: Search, clock: Clock, settings: Settings) -> None:
+    def __init__(self, store: Store, search: Search, clock: Clock, settings: Settings, metrics: Metrics) -> None:
         self._store = store
         self._search = search
         self._clock = clock
+        self._metrics = metrics
         self._page = settings.reindex_batch_size
 
     async def run(self, app: str, progress: Progress | None = None) -> Reindexed:
         """Re-index an app; durable on return. Raises StoreFailed, Unavailable."""
-        begun = self._clock.now()
+        begun, start = self._clock.now(), self._metrics.now()
         total = await self._store.objects.count(app)
         count = done = uncommitted = after = 0
 
@@ -64,6 +66,7 @@ class Reindexer:
                 progress(done, max(done, total))
         await self._search.flush()
         removed = await self._sweep(app)
+        self._metrics.record(app, SEARCH.rebuild, start)
         return Reindexed(count, removed, (self._clock.now() - begun) // 1000)
 
     async def _sweep(self, app: str) -> int:

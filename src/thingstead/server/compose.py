@@ -238,7 +238,7 @@ async def _wire(
         river=river,
         health=_health(store, search, cache, tenants.root, clock, settings),
         archives=Archives(store, objects, kinds, clock, ids, settings),
-        reindexer=Reindexer(rows, search, clock, settings),
+        reindexer=Reindexer(rows, search, clock, settings, metrics),
         directory=directory,
     )
     root_keys = await tenants.ensure_root()
