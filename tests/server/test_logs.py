@@ -16,6 +16,7 @@ import structlog
 from support.client import Client
 from support.commands import logging_restored
 from support.server import Server
+from thingstead import __version__
 from thingstead.model.errors import InvalidInput
 from thingstead.server import logfiles, logs
 from thingstead.server.logfiles import LogFile, LogFiles
@@ -144,10 +145,13 @@ def test_what_is_switched_off_is_off(tmp_path: Path) -> None:
     assert "Started" in (tmp_path / "l" / "x.log").read_text()
 
 
-def test_without_json_the_start_is_told_on_standard_output(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_without_json_the_start_is_told_on_standard_output(tmp_path: Path, word: str) -> None:
+    """Logo and version as well, on standard error, unless they are switched off."""
     names = ("mqtt-port", "mqtt-plain-port", "agent-port", "south-port", "context-port")
     ports = [f"--{name}=0" for name in names]
-    command = [sys.executable, "-m", "thingstead", "-Dpara.port=0", "serve", "--data", str(tmp_path / "d"), *ports]
+    given = ["-Dpara.port=0", f"-Dpara.print_logo={word}", f"-Dpara.print_version={word}"]
+    command = [sys.executable, "-m", "thingstead", *given, "serve", "--data", str(tmp_path / "d"), *ports]
     with (tmp_path / "err").open("w") as err:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True)
         try:
@@ -158,5 +162,6 @@ def test_without_json_the_start_is_told_on_standard_output(tmp_path: Path) -> No
             rest, _ = process.communicate(timeout=SECONDS)
     assert (rest, process.returncode) == ("", 0)
     shown = (tmp_path / "err").read_text()
-    assert r"\__, /__/" in shown
+    assert (r"\__, /__/" in shown) is (word == "true")
+    assert (__version__ in shown) is (word == "true")
     assert "8080" not in shown

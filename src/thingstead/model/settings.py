@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     emails_max_recipients: Annotated[
         int, _key("para.emails.max_recipients", "addresses in one POST /v1/_emails", 1, 10_000)
     ] = 200
-    print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/")] = True
+    print_version: Annotated[bool, _key("para.print_version", "show the version at /v1/ and at the start")] = True
     print_logo: Annotated[bool, _key("para.print_logo", "show the logo at the start")] = True
     pidfile_enabled: Annotated[bool, _key("para.pidfile_enabled", "write para_<port>.pid into the data directory")] = (
         True

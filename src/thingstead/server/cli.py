@@ -170,7 +170,7 @@ async def _serve(
     addresses = msgspec.structs.replace(addresses, port=values.port if port is None else port)
     data = DataDirectory(directory)
     if values.print_logo and not json:
-        tell(f"{LOGO}  {__version__}\n")
+        tell(f"{LOGO}  {__version__ if values.print_version else ''}\n")
     files = LogFiles(Path(values.logs_dir) if values.logs_dir else directory / "logs", values.logs_name)
     try:
         logs.configure(files, values.file_logger_level)
@@ -209,7 +209,8 @@ async def _serve_until_told(
             print(as_json(running.ready), flush=True)
             tell(started)
         elif beside is None:
-            tell(f"thingstead {__version__} is ready, data in {data.path}")
+            named = f"thingstead {__version__}" if values.print_version else "thingstead"
+            tell(f"{named} is ready, data in {data.path}")
             for name in ("http", "mqtts", "mqtt", "agent", "south", "context"):
                 tell(f"  {name:8}{getattr(running.ready, name)}")
             print(started, flush=True)
