@@ -10,6 +10,7 @@ from support.aio import run
 from support.backend import open_backend, owner, totals
 from support.environment import NOON, ManualClock
 from thingstead.core.backend import Backend
+from thingstead.core.backlog import Backlog
 from thingstead.core.ingest import Ingest, Outcome, Report
 from thingstead.core.objects import Draft
 from thingstead.core.outbox import Outbox
@@ -240,7 +241,7 @@ def test_a_failed_commit_acknowledges_nothing_and_forgets_what_it_computed(tmp_p
             id = await thing(backend)
             await backend.ingest.report(report(id, {"temp": 1}))
             store = _Failing(backend.store)
-            outbox = Outbox(backend.store, backend.clock, enabled=False)
+            outbox = Outbox(backend.store, backend.clock, Backlog(backend.store.queue, 1), enabled=False)
             ingest = Ingest(store, backend.clock, backend.ids, backend.hub, backend.search, outbox)  # pyright: ignore[reportArgumentType]
             got: list[Sequence[Outcome] | BaseException] = []
             ingest.submit([report(id, {"temp": 2})], got.append)
