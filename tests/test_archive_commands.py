@@ -13,7 +13,7 @@ import pytest
 from support.client import Client
 from support.server import ROOT_SECRET, Server
 from support.sign import Signer
-from thingstead.server.progress import Bar
+from thingstead.server.cli.progress import Bar
 
 SECONDS = 60
 

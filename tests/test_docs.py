@@ -40,7 +40,8 @@ from thingstead.doors.things import rest as things_rest
 from thingstead.doors.things import shadows
 from thingstead.model import constraints, errors
 from thingstead.model.keys import keys
-from thingstead.server import cli, running
+from thingstead.server import running
+from thingstead.server.cli import command as cli
 
 # by name: the package has functions of the same names
 south = import_module("thingstead.doors.agent.south")

@@ -18,8 +18,9 @@ from support.commands import logging_restored
 from support.server import Server
 from thingstead import __version__
 from thingstead.model.errors import InvalidInput
-from thingstead.server import logfiles, logs
-from thingstead.server.logfiles import LogFile, LogFiles
+from thingstead.server.logs import files as logfiles
+from thingstead.server.logs import lines as logs
+from thingstead.server.logs.files import LogFile, LogFiles
 
 SECONDS = 20
 

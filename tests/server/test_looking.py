@@ -14,8 +14,8 @@ from support.commands import Commands
 from support.environment import ManualClock
 from support.server import Server
 from thingstead.model.keys import keys
-from thingstead.server import doctor
-from thingstead.server.doctor import Finding, Place, examine
+from thingstead.server.cli import doctor
+from thingstead.server.cli.doctor import Finding, Place, examine
 from thingstead.server.running import Addresses
 from thingstead.server.settings import load
 

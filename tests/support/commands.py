@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 import structlog
 
-from thingstead.server import cli, logs
+from thingstead.server.cli import command as cli
+from thingstead.server.logs import lines as logs
 
 _NAMES = (logs.METRICS, logs.AUDIT, "uvicorn.error", "asyncio")
 

@@ -22,7 +22,7 @@ from thingstead.model.objects import NOT_CUSTOM
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object, parse
-from thingstead.server.logs import METRICS
+from thingstead.server.logs.lines import METRICS
 
 MIRROR: Final = "Registry:GraphiteReporter"
 SETTING: Final = "metricsGraphiteReporter"

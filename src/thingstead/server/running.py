@@ -13,11 +13,11 @@ from thingstead.embed.embedded import Embedded
 from thingstead.embed.listeners import Listener
 from thingstead.model.settings import Settings
 from thingstead.ports.store import Store
-from thingstead.server.accesslog import recorder
 from thingstead.server.compose import Built, build
 from thingstead.server.data import DataDirectory
 from thingstead.server.environment import SystemEntropy
-from thingstead.server.logfiles import LogFiles
+from thingstead.server.logs.access import recorder
+from thingstead.server.logs.files import LogFiles
 from thingstead.server.main_port import below, main_port
 from thingstead.server.ops import ops
 from thingstead.server.plugins import Plugins

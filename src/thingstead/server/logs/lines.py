@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from thingstead.server.logfiles import LogFiles
+from thingstead.server.logs.files import LogFiles
 
 AUDIT = "thingstead.audit"
 METRICS = "thingstead.metrics"  # what is logged here goes to para-metrics.log and nowhere else

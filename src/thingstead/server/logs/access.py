@@ -7,7 +7,7 @@ The line is made at once, which costs less than keeping the request until it is 
 
 from thingstead.model import accesslog
 from thingstead.ports.environment import Clock
-from thingstead.server.logfiles import LogFile
+from thingstead.server.logs.files import LogFile
 from thingstead.transports.http import Scope, TrustedProxies
 from thingstead.transports.http.serving import Answered
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thingstead.server.cli_base import Flag, Sets, as_json, managing
+from thingstead.server.cli.base import Flag, Sets, as_json, managing
 
 if TYPE_CHECKING:
     from thingstead.core.tenants import Keys
@@ -23,7 +23,7 @@ def setup(*, data: Path = Path("data"), url: str = "", set: Sets = None, json: F
     json
         Print JSON.
     """
-    from thingstead.server.manage import set_up
+    from thingstead.server.cli.manage import set_up
 
     def told(keys: "Keys | None") -> None:
         if keys is not None:
@@ -67,7 +67,7 @@ def new_app(
     json
         Print JSON.
     """
-    from thingstead.server import manage
+    from thingstead.server.cli import manage
 
     managing(
         data, set, url, keys, lambda place: manage.new_app(place, app, name, creator), lambda k: _show(k, json=json)
@@ -101,7 +101,7 @@ def new_keys(
     json
         Print JSON.
     """
-    from thingstead.server import manage
+    from thingstead.server.cli import manage
 
     managing(data, set, url, keys, lambda place: manage.new_keys(place, app), lambda k: _show(k, json=json))
 

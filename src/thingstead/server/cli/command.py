@@ -23,15 +23,15 @@ import uvloop
 from cyclopts import Parameter
 
 from thingstead import __version__
-from thingstead.server.cli_apps import new_app, new_keys, setup
-from thingstead.server.cli_archives import export, import_, reindex
-from thingstead.server.cli_base import Flag, MainPort, Port, Sets, as_json, refusing, tell
-from thingstead.server.cli_look import config, doctor, settings
+from thingstead.server.cli.apps import new_app, new_keys, setup
+from thingstead.server.cli.archives import export, import_, reindex
+from thingstead.server.cli.base import Flag, MainPort, Port, Sets, as_json, refusing, tell
+from thingstead.server.cli.look import config, doctor, settings
 
 if TYPE_CHECKING:
     from thingstead.model.settings import Settings
     from thingstead.server.data import DataDirectory
-    from thingstead.server.logfiles import LogFiles
+    from thingstead.server.logs.files import LogFiles
     from thingstead.server.running import Addresses, Running
 
     Beside: TypeAlias = Callable[[Running, Callable[[str], None]], Awaitable[None]]
@@ -156,9 +156,9 @@ async def _serve(
     json: bool,
     beside: "Beside | None",
 ) -> None:
-    from thingstead.server import logs
     from thingstead.server.data import DataDirectory
-    from thingstead.server.logfiles import LogFiles
+    from thingstead.server.logs import lines as logs
+    from thingstead.server.logs.files import LogFiles
     from thingstead.server.settings import load
 
     logs.configure()

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from thingstead.model.errors import ThingsteadError
 
 if TYPE_CHECKING:
-    from thingstead.server.manage import Place
+    from thingstead.server.cli.manage import Place
 
 _PORT = cyclopts.validators.Number(gte=0, lte=65535)
 Port: TypeAlias = Annotated[int, Parameter(validator=_PORT)]
@@ -55,8 +55,8 @@ def managing(
     """Do one piece of work on a data directory or at a server, in a loop of its own, and tell what came of it."""
     import uvloop
 
-    from thingstead.server import logs
-    from thingstead.server.manage import Place
+    from thingstead.server.cli.manage import Place
+    from thingstead.server.logs import lines as logs
     from thingstead.server.settings import load
 
     async def work() -> object:

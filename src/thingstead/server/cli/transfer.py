@@ -18,7 +18,7 @@ from thingstead.core.tenants import App, identifier_of
 from thingstead.model.errors import InvalidInput, Unavailable
 from thingstead.model.principals import Principal
 from thingstead.model.values import JsonObject, is_object, parse
-from thingstead.server.manage import Place, Server, keys_at, opened
+from thingstead.server.cli.manage import Place, Server, keys_at, opened
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

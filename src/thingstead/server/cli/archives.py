@@ -1,5 +1,5 @@
 """`export`, `import`, `reindex`: all that an app has, out, in, and indexed again. What they do stands in
-server/archives.
+server/cli/transfer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-from thingstead.server.cli_base import Flag, Sets, as_json, managing
+from thingstead.server.cli.base import Flag, Sets, as_json, managing
 
 if TYPE_CHECKING:
-    from thingstead.server.manage import Place
-    from thingstead.server.progress import Bar
+    from thingstead.server.cli.manage import Place
+    from thingstead.server.cli.progress import Bar
 
 Of: TypeAlias = Annotated[str, Parameter(name="--app")]
 
@@ -47,13 +47,13 @@ def export(
     json
         Print JSON, and no progress.
     """
-    from thingstead.server import archives
+    from thingstead.server.cli import transfer
 
     def told(done: dict[str, Any]) -> None:
         print(as_json(done) if json else f"{done['file']}: {done['objects']:,} objects, {done['bytes']:,} bytes")
 
     unit = "bytes" if url else "objects"
-    work = _shown(unit, json, lambda place, bar: archives.exported(place, of, file, bar))
+    work = _shown(unit, json, lambda place, bar: transfer.exported(place, of, file, bar))
     managing(data, set, url, keys, work, told)
 
 
@@ -87,7 +87,7 @@ def import_(
     json
         Print JSON, and no progress.
     """
-    from thingstead.server import archives
+    from thingstead.server.cli import transfer
 
     def told(done: dict[str, Any]) -> None:
         if json:
@@ -97,7 +97,7 @@ def import_(
         if "skipped" in done:
             print(f"{done['skipped']:,} could not be stored: {as_json(done['skippedReasons'])}")
 
-    work = _shown("objects", json, lambda place, bar: archives.imported(place, of, file, bar))
+    work = _shown("objects", json, lambda place, bar: transfer.imported(place, of, file, bar))
     managing(data, set, url, keys, work, told)
 
 
@@ -127,12 +127,12 @@ def reindex(
     json
         Print JSON, and no progress.
     """
-    from thingstead.server import archives
+    from thingstead.server.cli import transfer
 
     def told(done: dict[str, Any]) -> None:
         print(as_json(done) if json else f"{done['reindexed']:,} objects indexed in {done['tookMillis']:,} ms")
 
-    work = _shown("objects", json, lambda place, bar: archives.reindexed(place, of, bar))
+    work = _shown("objects", json, lambda place, bar: transfer.reindexed(place, of, bar))
     managing(data, set, url, keys, work, told)
 
 
@@ -140,7 +140,7 @@ def _shown(
     unit: str, quiet: bool, work: "Callable[[Place, Bar], Awaitable[Any]]"
 ) -> "Callable[[Place], Awaitable[Any]]":
     """The work, showing how far it is."""
-    from thingstead.server.progress import Bar
+    from thingstead.server.cli.progress import Bar
 
     async def run(place: "Place") -> object:
         bar = Bar(unit, quiet=quiet)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thingstead.model.errors import ThingsteadError
-from thingstead.server.cli_base import Flag, MainPort, Port, Sets, as_json, tell
+from thingstead.server.cli.base import Flag, MainPort, Port, Sets, as_json, tell
 
 HIDDEN = "***"
 
@@ -94,7 +94,7 @@ def doctor(
     json
         Print JSON.
     """
-    from thingstead.server.doctor import Place, examine
+    from thingstead.server.cli.doctor import Place, examine
     from thingstead.server.environment import SystemClock
     from thingstead.server.running import Addresses
     from thingstead.server.settings import load
