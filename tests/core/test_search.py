@@ -1,6 +1,7 @@
 """Search finds what was written before it began, by every query type, and commits by itself while others work."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,32 @@ def test_a_search_waits_when_too_much_is_pending(tmp_path: Path) -> None:
         assert search.flushes == 1
 
     with_search(tmp_path, work, Policy(searched=60, idle=60, hurry=10**9, wait=40))
+
+
+def test_many_clauses_wait_for_the_commit_and_hold_up_nobody(tmp_path: Path) -> None:
+    """A thousand patterns cost milliseconds each: neither looking through pending writes nor making them into
+    automatons may keep the loop from others."""
+
+    async def work(search: Search, shelf: Shelf) -> None:
+        search.written([shelf.put({"id": f"c{n}", "type": "cat", "name": f"a{n}"}) for n in range(300)])
+        gaps: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0)
+                gaps.append(time.monotonic() - before)
+
+        ticking = asyncio.create_task(tick())
+        patterns = " ".join(f"a{n}*" for n in range(200))
+        for _ in range(2):  # with pending writes, and with none
+            gaps.clear()
+            start = time.monotonic()
+            assert (await find(search, "", q=patterns)).total == 300
+            assert max(gaps) < (time.monotonic() - start) / 2
+        ticking.cancel()
+
+    with_search(tmp_path, work, Policy(searched=9, idle=9, bulk=9_999, hurry=9_998, wait=9_000))
 
 
 def test_a_trimmed_journal_means_a_new_index(tmp_path: Path) -> None:

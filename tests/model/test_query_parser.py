@@ -8,7 +8,7 @@ from luqum.parser import lexer, parser
 
 from thingstead.model.errors import InvalidQuery
 from thingstead.model.query import ast
-from thingstead.model.query.parser import MAX_CLAUSES, MAX_DEPTH, parse_query
+from thingstead.model.query.parser import MAX_CLAUSES, MAX_DEPTH, MAX_TOKENS, parse_query
 from thingstead.model.query.pattern import Pattern, lucene_regex, wildcard
 
 
@@ -208,6 +208,7 @@ def test_a_query_string_means(text: str, query: ast.Query) -> None:
             "a " * (MAX_CLAUSES + 1),
             "/" + "(" * 900 + "/",
             "x" * 70_000,
+            "!" * (MAX_TOKENS + 1) + "a",
         ),
     ],
 )

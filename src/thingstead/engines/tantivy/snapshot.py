@@ -6,6 +6,7 @@ thread.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import tantivy
 from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searcher
 
 from thingstead.engines.tantivy.schema import COLUMNS, NOT_ONE_NUMBER, Column, held, id_of, key, member
-from thingstead.engines.tantivy.translate import Translation, all_of, any_of
+from thingstead.engines.tantivy.translate import ManyPatterns, Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
 from thingstead.model.query.predicate import Subject, compile_query
@@ -27,6 +28,7 @@ from thingstead.ports.index import Hit, Hits, SearchRequest
 _INLINE_DOCS = 50_000  # up to this size a cheap query is faster than the way to a thread and back
 _INLINE_CANDIDATES = 200
 _INLINE_KEPT = 50
+_INLINE_PATTERNS = 4
 _KEYS_AT_ONCE = 128
 _IDS = 50_000  # hits whose ids are remembered
 Result = TypeVar("Result")
@@ -83,15 +85,17 @@ class TantivySnapshot:
 
     async def search(self, request: SearchRequest) -> Hits:
         """See the port."""
-        plan = guarded(lambda: self._plan(request))
+        try:
+            plan = guarded(lambda: self._plan(request, _INLINE_PATTERNS))
+        except ManyPatterns:
+            return await self._in_thread(lambda: self._run(self._plan(request, sys.maxsize)))
         if plan.direct:
             inline = not plan.translation.heavy and self._searcher.num_docs <= _INLINE_DOCS
         else:
             inline = not plan.translation.heavy and self._count(plan.base) <= _INLINE_CANDIDATES
-        run = self._direct if plan.direct else self._checked
         if inline:
-            return guarded(lambda: run(plan))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(lambda: run(plan)))
+            return guarded(lambda: self._run(plan))
+        return await self._in_thread(lambda: self._run(plan))
 
     async def kept(self, app: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
         """See the port."""
@@ -106,10 +110,16 @@ class TantivySnapshot:
 
         if len(ids) <= _INLINE_KEPT:
             return guarded(read)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(read))
+        return await self._in_thread(read)
 
-    def _plan(self, request: SearchRequest) -> _Plan:
-        translation = Translation(self._index, self._schema, self._searcher, request.app, request.type)
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: guarded(work))
+
+    def _run(self, plan: _Plan) -> Hits:
+        return self._direct(plan) if plan.direct else self._checked(plan)
+
+    def _plan(self, request: SearchRequest, patterns: int) -> _Plan:
+        translation = Translation(self._index, self._schema, self._searcher, request.app, request.type, patterns)
         must = [translation.scope]
         found = translation.query(request.query)
         must.append(found)

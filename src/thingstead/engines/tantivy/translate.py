@@ -41,15 +41,23 @@ _OTHER = rf"[^\x{{{ord(SEPARATOR):x}}}]*"
 _FUZZY_CHARS = WHOLE_CHARS - 2  # beyond, a value two edits away may be too long to be a term as it is
 
 
+class ManyPatterns(Exception):
+    """A query has more patterns than were to be made into automatons."""
+
+
 class Translation:
     """One translation; `exact` and `heavy` (an automaton ran over many terms) are known after `query`."""
 
-    def __init__(self, index: tantivy.Index, schema: Schema, searcher: Searcher, app: str, type: str | None) -> None:
+    def __init__(
+        self, index: tantivy.Index, schema: Schema, searcher: Searcher, app: str, type: str | None, patterns: int
+    ) -> None:
+        """`patterns`: how many may be made into automatons (1 ms each) before `query` raises ManyPatterns."""
         self._index = index
         self._schema = schema
         self._searcher = searcher
         self._app = app
         self._plain = plain_terms(app)
+        self._patterns = patterns
         self.exact = True
         self.heavy = False
         self.scope = Query.term_query(schema, "scope", scope(app, type))
@@ -204,6 +212,9 @@ class Translation:
 
     def _regex(self, pattern: Pattern, kind: str, field: str | None, *, any_rest: bool = False) -> Query:
         self.heavy = True
+        self._patterns -= 1
+        if self._patterns < 0:
+            raise ManyPatterns
         rest = rf"(?:{_escaped(LONG)}{_OTHER})?" if any_rest else ""
         end = _escaped(kind) + (_OTHER if field is None else _escaped(field))
         try:

@@ -20,6 +20,7 @@ from thingstead.model.query.pattern import lucene_regex, wildcard
 MAX_DEPTH = 50
 MAX_CLAUSES = 1_024
 MAX_LENGTH = 65_536
+MAX_TOKENS = 16 * MAX_CLAUSES
 
 _Kind: TypeAlias = Literal[
     "term", "phrase", "regex", "range", "(", ")", "+", "-", "!", "and", "or", ":", "^", "~", "end"
@@ -84,6 +85,8 @@ def _tokens(text: str) -> list[_Token]:
             continue
         token = _token(text, position, char, found[-1].kind if found else "end")
         found.append(token)
+        if len(found) > MAX_TOKENS:
+            raise InvalidQuery(f"a query may have {MAX_TOKENS} words and signs")
         position = token.start
     found.append(_Token("end", "the end", len(text)))
     return found
@@ -216,7 +219,7 @@ class _Parser:
                 return _term(field, token.text, fuzzy)
             case "phrase":
                 slop = self.suffixes(fuzzy=True)
-                return ast.Words(field, _unescape(token.text), min(int(float(slop or "0")), 1_000))
+                return ast.Words(field, _unescape(token.text), int(min(float(slop or "0"), 1_000)))
             case "regex":
                 self.suffixes(fuzzy=False)
                 pattern = lucene_regex(clean(token.text.replace("\\/", "/")))
@@ -263,7 +266,7 @@ def _keep(char: str) -> str:
 
 def _edits(text: str, term: str) -> int:
     """`~` alone is 2 edits, `~1` one; a fraction is Lucene's old similarity."""
-    value = float(text or "2")
+    value = min(float(text or "2"), 2)
     return min(int(value if value >= 1 else (1 - value) * len(term)) if value else 0, 2)
 
 
