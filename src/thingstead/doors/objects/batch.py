@@ -27,6 +27,7 @@ class Batches:
 
     async def create(self, call: Call) -> Answer:
         """POST, PUT: objects that are invalid, or apps, are left out; of equal ids the last counts."""
+        names = selected(call.params())  # read whole before anything is written
         newest: dict[object, JsonObject] = {}
         for body in array_body(call.body):
             id = _id_of(body)
@@ -45,7 +46,7 @@ class Batches:
                 skipped.append((id or "", error.code))
         outcomes = await self._objects.create_many(call.app.identifier, drafts, call.principal)
         done = _done(outcomes, asked, skipped)
-        return _answer(call, done, skipped)
+        return _answer(call, done, skipped, names)
 
     async def read(self, call: Call) -> Answer:
         """GET: in the order of the ids, duplicates once, missing ones left out."""
@@ -55,6 +56,7 @@ class Batches:
 
     async def patch(self, call: Call) -> Answer:
         """PATCH: unknown ids and items that are refused are left out."""
+        names = selected(call.params())
         skipped: Skipped = []
         items: list[tuple[str, JsonObject]] = []
         for body in array_body(call.body):
@@ -67,7 +69,7 @@ class Batches:
         done = _done(outcomes, [id for id, _ in items], skipped)
         if not done and any(isinstance(outcome, VersionMismatch) for outcome in outcomes):
             raise VersionMismatch("Update failed for all objects in batch due to 'version' mismatch.", field="version")
-        return _answer(call, done, skipped)
+        return _answer(call, done, skipped, names)
 
     async def delete(self, call: Call) -> Answer:
         """DELETE: unknown ids are ignored, apps stay."""
@@ -115,8 +117,7 @@ def _done(
     return done
 
 
-def _answer(call: Call, done: list[Written], skipped: Skipped) -> Answer:
-    names = selected(call.params())
+def _answer(call: Call, done: list[Written], skipped: Skipped, names: frozenset[str]) -> Answer:
     body = b"[%b]" % b",".join([render.written(result, names) for result in done])
     headers: list[Header] = []
     if skipped:

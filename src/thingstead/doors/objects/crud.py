@@ -63,7 +63,7 @@ class Crud:
 
     async def create(self, call: Call) -> Answer:
         """POST {type}."""
-        body = object_body(call.body)
+        body, names = object_body(call.body), selected(call.params())  # read whole before anything is written
         resolved = types.resolve(call.segments[0], call.app.datatypes)
         given = body.get("type")
         keep = isinstance(given, str) and given.strip() and resolved.startswith(given)
@@ -73,16 +73,16 @@ class Crud:
             raise InvalidInput("Failed to create object.", field="id" if is_app_id(body.get("id")) else "type")
         if type_name == "webhook" and body.get("triggeredEvent") not in (None, ""):
             shown = await self._webhooks.trigger(call.app.identifier, body)
-            public = render.shown(shown.public(), selected(call.params()))
+            public = render.shown(shown.public(), names)
             return Answer(201, public, headers=(render.location(shown),))
         draft = Draft(type=type_name, body=body, posted=True, credentials=type_name == "thing")
         result = await self._objects.create(call.app.identifier, draft, call.principal)
         headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
-        return Answer(201, render.written(result, selected(call.params())), headers=headers)
+        return Answer(201, render.written(result, names), headers=headers)
 
     async def overwrite(self, call: Call) -> Answer:
         """PUT {type}/{id}: a fresh create at the path's id."""
-        body = object_body(call.body)
+        body, names = object_body(call.body), selected(call.params())
         app = call.app.identifier
         type_name = types.clean(types.resolve(call.segments[0], call.app.datatypes))
         id = object_id(type_name, call.segments[1], app)
@@ -91,7 +91,6 @@ class Crud:
             raise InvalidInput("Failed to overwrite object.", field="type")
         draft = Draft(type=type_name, body=body, id=id, credentials=type_name == "thing")
         result = await self._objects.overwrite(app, draft, call.principal)
-        names = selected(call.params())
         if type_name == "thing" and result.created:
             headers = (render.location(result.object), *render.NO_STORE)
             return Answer(201, render.written(result, names), headers=headers)
@@ -99,12 +98,12 @@ class Crud:
 
     async def patch(self, call: Call) -> Answer:
         """PATCH {type}/{id}."""
-        body = object_body(call.body)
+        body, names = object_body(call.body), selected(call.params())
         app, id = self._addressed(call, InvalidInput("Failed to update object.", field="id"))
         if votes.is_ballot(body):
             return await self._vote(call, app, id, body)
         result = await self._objects.patch(app, id, body, call.principal)
-        return Answer(200, render.written(result, selected(call.params())))
+        return Answer(200, render.written(result, names))
 
     async def _vote(self, call: Call, app: str, id: str, body: JsonObject) -> Answer:
         """A vote (objects.md 8): true if it counted; other members of the body are ignored."""
