@@ -33,7 +33,8 @@ from thingstead.doors.context import routes as context_routes
 from thingstead.doors.hypermedia import routes as hypermedia_routes
 from thingstead.doors.kits import errors as kits_errors
 from thingstead.doors.objects import errors as objects_errors
-from thingstead.doors.objects import routes as objects_routes
+from thingstead.doors.objects import signin as objects_signin
+from thingstead.doors.objects import table as objects_table
 from thingstead.doors.things import errors as things_errors
 from thingstead.doors.things import resources as things_resources
 from thingstead.doors.things import rest as things_rest
@@ -356,19 +357,9 @@ def paths(told: set[str]) -> set[str]:
 
 def test_every_route_of_the_objects_door() -> None:
     told = routes_told("Objects, main port")
-    named = dictionary(objects_routes, "_named")
-    for key, value in zip(named.keys, named.values, strict=True):
-        assert key is not None
-        assert isinstance(value, ast.Dict)
-        name, count = ast.literal_eval(key)
-        path = "/v1/" + "/".join([name, *["{}"] * (count - 1)])
-        assert {f"{method} {path}" for method in keys_of(value)} <= told, path
-    for name, path in (("_type", "/v1/{}"), ("_object", "/v1/{}/{}"), ("_of_type", "/v1/{}/search")):
-        assert {f"{method} {path}" for method in keys_of(dictionary(objects_routes, name))} <= told, name
-    for name, path in (("_links", ""), ("_linked", "/{}"), ("_link", "/{}/{}")):
-        named = {f"{method} /v1/{{}}/{{}}/links{path}" for method in keys_of(dictionary(objects_routes, name))}
-        assert named == {route for route in told if route.endswith(f" /v1/{{}}/{{}}/links{path}")}, name
-    assert {"GET /v1", "GET /v1/_health", "GET /v1/_setup", "POST /jwt_auth"} <= told
+    table = {f"{route.method} {plain(f'/v1/{route.path}')}" for route in objects_table.ROUTES}
+    table |= {f"GET {each.path}" for each in objects_table.OPEN}
+    assert told == table | {f"{each.method} {objects_signin.PATH}" for each in objects_table.SIGN_IN}
 
 
 def test_every_route_of_the_things_door() -> None:

@@ -21,6 +21,17 @@ from thingstead.ports.store import Reading, ReadingReads
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+PARAMETERS: Final = {
+    "from": "not before this time: milliseconds, or as in RFC 3339",
+    "to": "before this time",
+    "limit": f"how many of each sensor, at most {MAX_LIMIT}",
+    "order": "`desc`, newest first, or `asc`",
+    "sensor": "the path of a sensor; may be repeated",
+    "agg": "`avg`, `min`, `max`, `count`, `sum`, `first` or `last`, of each `bucket`",
+    "bucket": "the width of a bucket: `60s`, `5m`, `1h`, `1d`",
+    "cursor": "where the page before ended",
+}
+"""Query parameters of a window -> what each is."""
 MAX_AGGREGATED: Final = 100_000  # readings of one sensor that one request may aggregate
 _SECOND: Final = 1_000_000
 _UNITS: Final = {"s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND, "d": 86_400 * _SECOND}

@@ -44,12 +44,15 @@ Pattern = tuple[str | None, ...]
 class Entry(msgspec.Struct, frozen=True):
     """A custom resource and the methods it knows; other methods are answered 405.
 
-    `own` are those that a thing may call on itself (doors.md 29); everything else takes an app.
+    `own` are those that a thing may call on itself (doors.md 29); everything else takes an app. `summary` and `query`,
+    parameter -> what it is, are for the OpenAPI document.
     """
 
     methods: frozenset[str]
     resource: Resource
     own: frozenset[str] = frozenset({"GET"})
+    summary: str = ""
+    query: Mapping[str, str] = {}
 
 
 Resources = Mapping[Pattern, Entry]

@@ -1,8 +1,11 @@
-"""App-level resources: banner, health, options, set-up, keys, me, types (objects.md 9; identity.md 3.3, 6.4)."""
+"""App-level resources: banner, health, options, the OpenAPI document, set-up, keys, me, types (objects.md 9;
+identity.md 3.3, 6.4)."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
+
+import msgspec
 
 from thingstead.core.backend import Backend
 from thingstead.core.tenants import Keys, identifier_of
@@ -27,10 +30,19 @@ _OPTION_TYPES: Final[Mapping[options.Format, bytes]] = {
 audit = logging.getLogger("thingstead.audit")
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A request that needs no credentials. `loopback`: the listener is bound to loopback."""
+
+    raw_query: str
+    loopback: bool
+
+
 class Apps:
     """The handlers of app-level resources."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, describe: Callable[[], bytes]) -> None:
+        """`describe` gives the OpenAPI document."""
+        self._describe = describe
         self._health = backend.health
         self._settings = backend.settings
         self._tenants = backend.tenants
@@ -38,32 +50,36 @@ class Apps:
         self._objects = backend.objects
         self._search = backend.search
 
-    # --- public
+    # --- for everybody
 
-    def banner(self) -> Answer:
+    async def banner(self, asked: Asked) -> Answer:
         """GET /v1, GET /v1/."""
         body: JsonObject = {"info": "thingstead: things, readings and objects, as Para's clients know them."}
         if self._settings.print_version:
             body["version"] = PARA_LEVEL
         return render.json(body)
 
-    def health(self) -> Answer:
+    async def health(self, asked: Asked) -> Answer:
         """GET _health: what the last check found."""
         return render.json({"message": "healthy"}) if self._health.healthy else plain(500, "unhealthy")
 
-    def options(self, raw_query: str) -> Answer:
+    async def options(self, asked: Asked) -> Answer:
         """GET _config/options: the table of settings, never their values. Raises InvalidInput."""
-        params = grouped(parse_query(raw_query))
+        params = grouped(parse_query(asked.raw_query))
         format = _first(params, "format") or "json"
         if format not in _OPTION_TYPES:
             raise InvalidInput("format is json, markdown or hocon", field="format")
         by_category = (_first(params, "groupby") or "category") == "category"
         return Answer(200, options.shown(options.options(), format, grouped=by_category), _OPTION_TYPES[format])
 
-    async def setup(self, *, loopback: bool) -> Answer:
+    async def openapi(self, asked: Asked) -> Answer:
+        """GET _openapi: the document of this door's routes."""
+        return Answer(200, self._describe())
+
+    async def setup(self, asked: Asked) -> Answer:
         """GET _setup: root's keys once, where doors.md 33 allows it."""
         keys = None
-        if loopback or self._settings.setup_enabled:
+        if asked.loopback or self._settings.setup_enabled:
             keys = await self._tenants.show_root_keys()
         if keys is None:
             return render.json({"code": 200, "message": "All set!"}, headers=NO_STORE)

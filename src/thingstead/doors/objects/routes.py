@@ -7,25 +7,19 @@ shape; what is not an error of ours is logged and becomes a 500; nothing is writ
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from thingstead.core.backend import Backend
 from thingstead.core.identity import SignedRequest
 from thingstead.core.resources import Entry, Pattern, ResourceRequest, Resources
 from thingstead.doors.objects import render, signin
-from thingstead.doors.objects.apps import Apps
+from thingstead.doors.objects.apps import Apps, Asked
 from thingstead.doors.objects.archives import IMPORT, Archived
-from thingstead.doors.objects.batch import Batches
-from thingstead.doors.objects.constraints import Constraints
-from thingstead.doors.objects.crud import Crud, object_id
-from thingstead.doors.objects.emails import Emails
+from thingstead.doors.objects.crud import object_id
 from thingstead.doors.objects.errors import error_answer, plain
-from thingstead.doors.objects.links import Linking
 from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
 from thingstead.doors.objects.render import Answer
-from thingstead.doors.objects.search import Searches
-from thingstead.doors.objects.settings import AppSettings
-from thingstead.doors.objects.utilities import Utilities
+from thingstead.doors.objects.table import GROUPS, OPEN, ROUTES
 from thingstead.model import types
 from thingstead.model.errors import (
     Forbidden,
@@ -54,77 +48,43 @@ class ObjectsDoor:
         self._cors = backend.settings.cors_enabled
         self._limit = backend.settings.max_entity_size
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
-        self._apps = apps = Apps(backend)
-        crud, batches, searches, linking = Crud(backend), Batches(backend), Searches(backend), Linking(backend)
-        constraints, app_settings = Constraints(backend), AppSettings(backend)
-        utilities = Utilities(backend)
-        emails = Emails(backend)
         self._metrics = backend.metrics
-        timed = self._timed
-        self._archived = archived = Archived(backend)
-        self._named: Final[dict[tuple[str, int], Methods]] = {
-            ("_me", 1): {"GET": apps.me},
-            ("_types", 1): {"GET": apps.types},
-            ("_newkeys", 1): {"POST": apps.new_keys},
-            ("_setup", 2): {"GET": apps.setup_app},
-            ("_settings", 1): {"GET": app_settings.read, "PUT": app_settings.replace},
-            ("_settings", 2): {
-                "GET": app_settings.read,
-                "PUT": app_settings.put,
-                "DELETE": app_settings.delete,
-            },
-            ("_constraints", 1): {"GET": constraints.read},
-            ("_constraints", 2): {"GET": constraints.read},
-            ("_constraints", 4): {"PUT": constraints.add, "DELETE": constraints.remove},
-            ("_id", 2): {"GET": timed("crud.read", crud.read)},
-            ("_emails", 1): {"POST": emails.send},
-            ("_batch", 1): {
-                "GET": timed("batch.read", batches.read),
-                "POST": timed("batch.create", batches.create),
-                "PUT": timed("batch.create", batches.create),
-                "PATCH": timed("batch.update", batches.patch),
-                "DELETE": timed("batch.delete", batches.delete),
-            },
-            ("search", 1): {"GET": searches.anywhere},
-            ("search", 2): {"GET": searches.anywhere},
-            ("_export", 1): {"GET": archived.export},
-            ("_import", 1): {"PUT": archived.unread},
-            ("_reindex", 1): {"POST": archived.reindex},
-            ("utils", 1): {"GET": utilities.answer},
-            ("utils", 2): {"GET": utilities.answer},
-        }
-        self._type: Final[Methods] = {"GET": searches.of_type, "POST": timed("crud.create", crud.create)}
-        self._object: Final[Methods] = {
-            "GET": timed("crud.read", crud.read),
-            "PUT": timed("crud.overwrite", crud.overwrite),
-            "PATCH": timed("crud.update", crud.patch),
-            "DELETE": timed("crud.delete", crud.delete),
-        }
-        self._of_type: Final[Methods] = {"GET": searches.of_type}
-        self._links: Final[Methods] = {
-            "GET": timed("links.read", linking.find),
-            "DELETE": timed("links.delete", linking.unlink_all),
-        }
-        self._linked: Final[Methods] = {
-            "GET": timed("links.read", linking.find),
-            "POST": timed("links.create", linking.link),
-            "PUT": timed("links.create", linking.link),
-            "DELETE": timed("links.delete", linking.delete),
-        }
-        self._link: Final[Methods] = {
-            "GET": timed("links.read", linking.check),
-            "DELETE": timed("links.delete", linking.unlink),
-        }
+        self._archived = Archived(backend)
+        made = [Apps(backend, self._described), self._archived, *(group(backend) for group in GROUPS)]
+        self._named: Final[dict[tuple[str, int], dict[str, Handler]]] = {}
+        self._typed: Final[dict[tuple[int, int, str], dict[str, Handler]]] = {}  # count, position, literal
+        for route in ROUTES:
+            first, *rest = segments = route.segments
+            if first.startswith("{"):
+                position, literal = next(((n, part) for n, part in enumerate(rest, 1) if part[0] != "{"), (0, ""))
+                methods = self._typed.setdefault((len(segments), position, literal), {})
+            else:
+                methods = self._named.setdefault((first, len(segments)), {})
+            methods[route.method] = self._timed(route.timed, _bound(route.handler, made))
+        # Only GET searches below a type: `search` is an id like others for all other methods.
+        self._typed[2, 1, "search"] |= self._typed[2, 0, ""] | self._typed[2, 1, "search"]
+        self._open: Final = {tuple(each.path.split("/")[2:]): (each, _bound(each.handler, made)) for each in OPEN}
+        self._banner: Final = _bound(Apps.banner, made)
+        self._given = resources
+        self._document: bytes | None = None
         self._resources = _by_type(resources)
         for patterns in self._resources.values():
             for pattern, _ in patterns:
                 if (pattern[0], len(pattern)) in self._named:
                     raise _taken(pattern)
 
+    def _described(self) -> bytes:
+        """The OpenAPI document, made when it is first asked for."""
+        if self._document is None:
+            from thingstead.doors.objects import openapi  # few ask, and it takes a while
+
+            self._document = openapi.document(self._given)
+        return self._document
+
     def _timed(self, name: str, handler: Handler) -> Handler:
-        """The handler, timed as `RestUtils.<name>` (objects.md 18)."""
+        """The handler, timed as `RestUtils.<name>` (objects.md 18); as it is without a name."""
         metrics = self._metrics
-        if not metrics.enabled:
+        if not metrics.enabled or not name:
             return handler
         full = f"RestUtils.{name}"
 
@@ -197,16 +157,12 @@ class ObjectsDoor:
         if not path.startswith("/v1/") and path != "/v1":
             raise NotFound
         parts = segments(path)
-        if not parts and not path.endswith("/"):
-            return self._public(method, self._apps.banner())
-        if parts == ("_health",):
-            return self._public(method, self._apps.health())
-        if parts == ("_config", "options"):
-            return self._public(method, self._apps.options(query))
-        if parts == ("_setup",):
-            if method != "GET":  # nor HEAD, which would use up the one showing unseen
+        found = self._open.get(parts)
+        if found is not None and (parts or path == "/v1"):
+            open, handler = found
+            if method != "GET" and not (open.head and method == "HEAD"):
                 raise _not_allowed({"GET"})
-            return await self._apps.setup(loopback=bound_to_loopback(scope))
+            return await handler(Asked(query, bound_to_loopback(scope)))
         forwarded = headers.get("x-forwarded-host", "")
         if forwarded and not self._proxies.trust(scope):
             forwarded = ""
@@ -223,11 +179,6 @@ class ObjectsDoor:
         method, path, query = request.method, request.raw_path, request.raw_query
         self._identity.check_method(app, method)
         return Call(method, path, parts, query, request.headers, request.body, principal, app, loopback)
-
-    def _public(self, method: str, answer: Answer) -> Answer:
-        if method not in ("GET", "HEAD"):
-            raise _not_allowed({"GET"})
-        return answer
 
     # --- who is asking
 
@@ -269,34 +220,30 @@ class ObjectsDoor:
         parts = call.segments
         method = "GET" if call.method == "HEAD" else call.method
         if not parts:
-            return self._public(method, self._apps.banner())
+            if method != "GET":
+                raise _not_allowed({"GET"})
+            return await self._banner(Asked(call.raw_query, call.loopback))
         entry = self._resource(call) if parts[0] in self._resources else None
         if call.principal.kind == "thing":
             self._check_thing(call, entry, method)
         if entry is not None:
             return await self._custom(call, entry, method)
-        methods = self._methods(parts, method)
+        methods = self._methods(parts)
         handler = methods.get(method)
         if handler is None:
             raise _not_allowed(methods.keys())
         return await handler(call)
 
-    def _methods(self, parts: tuple[str, ...], method: str) -> Methods:
+    def _methods(self, parts: tuple[str, ...]) -> Methods:
         first, count = parts[0], len(parts)
-        named = self._named.get((first, count))
-        if named is not None:
-            return named
-        if first.startswith("_") or first in ("search", "utils"):
+        found = self._named.get((first, count))
+        if found is None and not (first.startswith("_") or first in ("search", "utils")):
+            for position in range(1, min(count, 3)):
+                found = found or self._typed.get((count, position, parts[position]))
+            found = found or self._typed.get((count, 0, ""))
+        if found is None:
             raise NotFound
-        if count == 1:
-            return self._type
-        if count == 2:
-            return self._of_type if method == "GET" and parts[1] == "search" else self._object
-        if count == 3 and parts[1] == "search":
-            return self._of_type
-        if parts[2] == "links" and count <= 5:
-            return (self._links, self._linked, self._link)[count - 3]
-        raise NotFound
+        return found
 
     def _resource(self, call: Call) -> Entry | None:
         for pattern, entry in self._resources[call.segments[0]]:
@@ -339,6 +286,14 @@ class ObjectsDoor:
                 f"[user: {call.principal.id}, resource: {call.method} {call.path}]",
                 details={"rule": "a thing reads and reports itself", "actor": call.principal.id, "right": method},
             )
+
+
+def _bound(
+    handler: Callable[[Any, Any], Awaitable[Answer]], made: Iterable[object]
+) -> Callable[[Any], Awaitable[Answer]]:
+    """The handler as a method of the one of `made` whose class has it."""
+    name = handler.__name__
+    return next(getattr(each, name) for each in made if getattr(type(each), name, None) is handler)
 
 
 async def _send_stream(send: Send, receive: Receive, first: bytes, stream: AsyncGenerator[bytes]) -> None:

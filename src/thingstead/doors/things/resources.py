@@ -34,12 +34,24 @@ def resources(backend: Backend) -> Resources:
     door = _Resources(backend)
     return {
         ("things", None, "shadow"): Entry(
-            frozenset({"GET", "POST", "DELETE"}), door.shadow, own=frozenset({"GET", "POST", "DELETE"})
+            frozenset({"GET", "POST", "DELETE"}),
+            door.shadow,
+            own=frozenset({"GET", "POST", "DELETE"}),
+            summary="The classic shadow",
+            query={"name": "a named shadow; there are none"},
         ),
-        ("things", None, "credentials"): Entry(frozenset({"POST"}), door.credentials, own=frozenset()),
-        ("things", None, "connection"): Entry(frozenset({"GET"}), door.connection),
-        ("things", None, "sensors"): Entry(frozenset({"GET"}), door.sensors),
-        ("things", None, "readings"): Entry(frozenset({"GET"}), door.readings),
+        ("things", None, "credentials"): Entry(
+            frozenset({"POST"}), door.credentials, own=frozenset(), summary="New credentials; the old ones end"
+        ),
+        ("things", None, "connection"): Entry(
+            frozenset({"GET"}), door.connection, summary="Where and as whom to connect"
+        ),
+        ("things", None, "sensors"): Entry(
+            frozenset({"GET"}), door.sensors, summary="Sensors and their newest reading"
+        ),
+        ("things", None, "readings"): Entry(
+            frozenset({"GET"}), door.readings, summary="Readings", query=history.PARAMETERS
+        ),
     }
 
 
