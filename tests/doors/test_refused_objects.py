@@ -2,12 +2,15 @@
 the readings and the rows are as they were (objects.md 1.2; identity.md 2, 4, 5, 6, 13, 14, 17)."""
 
 import base64
+import gzip
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +22,8 @@ from support.client import Client, Reply
 from support.listening import Listening, listening
 from support.sign import Signer
 from thingstead.doors import objects
+from thingstead.doors.objects.table import OPEN, ROUTES, SIGN_IN, Route
+from thingstead.doors.things import resources as things
 
 DEEP = 65
 MANY = 10_001
@@ -26,7 +31,8 @@ MANY = 10_001
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
-    with listening(tmp_path_factory.mktemp("data"), objects.app) as opened:
+    directory = tmp_path_factory.mktemp("data")
+    with listening(directory, lambda backend: objects.app(backend, things.resources(backend))) as opened:
         yield opened
 
 
@@ -145,6 +151,175 @@ def test_paths(door: Listening, app: Client, method: str, path: str, status: int
     before = door.totals()
     check(app.send(method, path), status, message)
     assert door.totals() == before
+
+
+# --- every route of the table
+
+FILLED = {
+    "type": "dogs",
+    "id": "rex",
+    "id2": "max",
+    "other": "cats",
+    "kind": "terms",
+    "method": "nospaces",
+    "field": "name",
+    "name": "min",
+    "key": "k",
+    "app": "x",
+}
+BAD_SEGMENTS = ("%00", "a%00b", "a%5Cb", "a\\b", ".", "..", "%2e", "%2E.", "%ff", "%C3", "x" * 33_000)
+BAD_QUERIES = ("q=%ff&select=a", "%C3=1", "select=%ED%A0%80", "&".join(["ids=a"] * MANY))
+LARGE = b'{"value":"' + b"x" * 1_048_576 + b'"}'
+BOMB = gzip.compress(b'{"a":"' + b"x" * 10_000_000 + b'"}')
+BAD_BODIES = (
+    *(
+        b"nonsense",
+        b"{",
+        b"null",
+        b"7",
+        b'"text"',
+        b"\xef\xbb\xbf{}",
+        b'{"a":"\xff"}',
+        b'{"a":"\xc3"}',
+        b'[{"\xff":1}]',
+    ),
+    *(b'{"a":NaN}', b'{"a":1e999}', b'{"a":"\\ud800"}', b'{"a":' + b"9" * 101 + b"}", BOMB, LARGE),
+    *(b'{"a":' * DEEP + b"1" + b"}" * DEEP, b"[" * DEEP + b"]" * DEEP, b"[" * 100_000),
+    b'{"value":[' + b",".join([b"1"] * MANY) + b"]}",
+    b"[" + b",".join([b'{"type":"dog"}'] * MANY) + b"]",
+)
+
+
+def filled(path: str, **names: str) -> str:
+    return "/".join((FILLED | names)[part[1:-1]] if part[0] == "{" else part for part in path.split("/"))
+
+
+def rows(route: Route) -> Iterator[tuple[str, bytes]]:
+    """Requests (target, body) to a route that are refused for how they are, whoever asks."""
+    path = f"/v1/{filled(route.path)}"
+    for name in (part[1:-1] for part in route.segments if part[0] == "{"):
+        for bad in BAD_SEGMENTS:
+            yield f"/v1/{filled(route.path, **{name: bad})}", b""
+    if route.query:
+        for bad in BAD_QUERIES:
+            yield f"{path}?{bad}", b'{"name":"x"}' if route.body == "Object" else b"[]" if route.body else b""
+    if route.body:
+        yield path, b"[]" if route.body != "Objects" else b"{}"
+        if not route.path.startswith("_constraints"):  # whose payload may be missing
+            yield path, b""
+            yield path, b" \r\n\t"
+        for bad_body in BAD_BODIES:
+            yield path, bad_body
+    yield f"{path}?{'x' * 33_000}", b""
+
+
+def named(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=named)
+def test_every_route_refuses_what_it_cannot_read(door: Listening, app: Client, route: Route) -> None:
+    before = door.totals()
+    identifier = "para" if route.path == "_setup/{app}" else "myapp"  # others are refused for what they are
+    secret = door.run(door.backend.tenants.get(identifier)).secret
+    basic = "Basic " + base64.b64encode(f"app:{identifier}:{secret}".encode()).decode()
+    plain = Client(door.url)
+    count = 0
+    for target, body in rows(route):
+        encoding = {"Content-Encoding": "gzip"} if body is BOMB else {}
+        status = 413 if (route.path, body) == ("_emails", LARGE) else 400
+        check(plain.send(route.method, target, body, Authorization=basic, **encoding), status, "")
+        count += 1
+    assert count > 0
+    assert door.totals() == before
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=named)
+def test_every_route_refuses_nobody_and_guests(door: Listening, app: Client, route: Route) -> None:
+    before = door.totals()
+    path, body = f"/v1/{filled(route.path)}", b'[{"type":"dog"}]' if route.body == "Objects" else b'{"value":1}'
+    plain = Client(door.url)
+    check(plain.send(route.method, path, body), 401, "")
+    check(
+        plain.send(route.method, path, body, Authorization="Basic " + base64.b64encode(b"app:myapp:x").decode()),
+        401,
+        "",
+    )
+    check(plain.send(route.method, path, body, Authorization="Bearer x.y.z"), 401, "")
+    guest = plain.send(route.method, path, body, Authorization="Anonymous app:myapp")
+    check(guest, 401 if route.path == "_me" else 403, "")
+    assert door.totals() == before
+
+
+def test_open_routes_and_signing_in_refuse_other_methods_and_bodies(door: Listening, app: Client) -> None:
+    before = door.totals()
+    plain = Client(door.url)
+    for each in OPEN:
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            check(plain.send(method, each.path, b"{}"), 405, "Method Not Allowed")
+        check(plain.send("GET", each.path, LARGE), 400, "too large")
+        if each.query:
+            for bad in BAD_QUERIES:
+                check(plain.send("GET", f"{each.path}?{bad}"), 400, "")
+    for each in SIGN_IN:
+        for body in (b"", b"[]", *BAD_BODIES):
+            check(plain.send(each.method, "/jwt_auth", body), 400, "")
+    assert door.totals() == before
+
+
+def test_of_a_repeated_member_the_last_counts(door: Listening, app: Client) -> None:
+    assert app.send("PUT", "/v1/cats/twice", b'{"a":1,"name":"x","a":2}').json()["a"] == 2
+    before = door.totals()
+    check(app.send("POST", "/v1/dogs", b'{"id":"fine","id":"app:x"}'), 400, "Failed to create object.")
+    check(app.send("PATCH", "/v1/cats/twice", b'{"version":0,"version":99}'), 412, "version")
+    assert door.totals() == before
+
+
+AWKWARD = (
+    "a b",
+    "a/b",
+    "é",
+    "東京",
+    "\U0001f600",
+    "a+b",
+    "100%",
+    "?",
+    "#",
+    "a;b=c",
+    "'",
+    '"',
+    "<b>",
+    "\x01",
+    "\x7f",
+    "\u202e",
+    "a:b",
+    "~",
+    "*",
+)
+
+
+def test_awkward_ids_are_ids(app: Client) -> None:
+    for id in AWKWARD:
+        path = f"/v1/cats/{quote(id, safe='')}"
+        assert app.send("PUT", path, {"name": "x"}).json()["id"] == id
+        assert app.send("GET", path).json()["id"] == id
+        assert app.send("PATCH", path, {"name": "y"}).json()["name"] == "y"
+        assert [each["id"] for each in app.send("GET", f"/v1/_batch?ids={quote(id, safe='')}").json()] == [id]
+        assert app.send("GET", f"/v1/cats/search/id?id={quote(id, safe='')}").json()["totalHits"] == 1
+        assert app.send("DELETE", path).status_code == 200
+        check(app.send("GET", path), 404, "Not Found")
+
+
+def test_of_concurrent_updates_of_one_version_one_wins(door: Listening, app: Client) -> None:
+    app.send("PUT", "/v1/cats/raced", {"name": "x", "version": 1})
+    version = app.send("GET", "/v1/cats/raced").json()["version"]
+    with ThreadPoolExecutor(8) as many:
+        tasks = [many.submit(app.send, "PATCH", "/v1/cats/raced", {"winner": n, "version": version}) for n in range(24)]
+    replies = [task.result() for task in tasks]
+    assert Counter(reply.status_code for reply in replies) == {200: 1, 412: 23}
+    [won] = [reply.json()["winner"] for reply in replies if reply.status_code == 200]
+    left = app.send("GET", "/v1/cats/raced").json()
+    assert (left["winner"], left["version"]) == (won, version + 1)
 
 
 def test_a_body_over_the_limit(door: Listening, app: Client) -> None:
