@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -113,6 +114,11 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
             assert client.send("PUT", path, body).status_code in (200, 201)
         assert client.send("POST", "/v1/dog/rex/links/kit").status_code == 200
         yield opened
+
+
+@schemathesis.serializer("application/zip")
+def zipped(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else repr(value).encode()
 
 
 class Sender:

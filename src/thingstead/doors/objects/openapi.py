@@ -131,6 +131,7 @@ _SECURITY: Final[JsonObject] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a super token, signed with an app's secret"},
     "basic": {"type": "http", "scheme": "basic", "description": "an app's id and secret, or a thing's"},
 }
+_LINES: Final[JsonObject] = {"application/x-ndjson": {}}
 _CREDENTIALS: Final[list[Json]] = [{name: []} for name in _SECURITY]
 
 
@@ -220,6 +221,8 @@ def _bodies(answer: Shape) -> JsonObject:
             return {}
         case "Archive":
             return {"application/zip": {}}
+        case "Progress":
+            return _content(_OPEN_OBJECT) | _LINES
         case "Text":
             return bare
         case "Options":

@@ -35,12 +35,14 @@ Shape: TypeAlias = Literal[
     "Objects",
     "Options",
     "Page",
+    "Progress",
     "Setting",
     "SetUp",
     "SignIn",
     "Text",
 ]
-"""What a body is: "" empty, `Archive` a ZIP, `Json` an object without fixed members, `Text` bare text, else a shape of
+"""What a body is: "" empty, `Archive` a ZIP, `Json` an object without fixed members, `Progress`
+the same after lines of JSON that tell how far it is, `Text` bare text, else a shape of
 `openapi.py`."""
 
 GROUPS: Final = (AppSettings, Constraints, Crud, Batches, Searches, Linking, Emails, Utilities)
@@ -203,7 +205,7 @@ ROUTES: Final = (
         "The objects of a ZIP into the app",
         ("filename", "progress"),
         "Archive",
-        "Json",
+        "Progress",
     ),
     Route(
         "POST",
@@ -211,7 +213,7 @@ ROUTES: Final = (
         Archived.reindex,
         "The app's part of the index again",
         ("destinationIndex", "progress"),
-        answer="Json",
+        answer="Progress",
     ),
     Route("GET", "utils", Utilities.answer, "A utility", ("method", *_UTILITY), answer="Text"),
     Route("GET", "utils/{method}", Utilities.answer, "A utility", _UTILITY, answer="Text"),
