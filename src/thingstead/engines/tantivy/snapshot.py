@@ -25,7 +25,7 @@ from thingstead.model.query.sort import MISSING, SortBy, SortKey, in_order, sort
 from thingstead.model.values import JsonObject
 from thingstead.ports.index import Hit, Hits, SearchRequest
 
-_INLINE_DOCS = 50_000  # up to this size a cheap query is faster than the way to a thread and back
+_INLINE_DOCS = 50_000  # of an app and type; up to this a cheap query is faster than the way to a thread and back
 _INLINE_CANDIDATES = 200
 _INLINE_KEPT = 50
 _INLINE_PATTERNS = 4
@@ -90,7 +90,7 @@ class TantivySnapshot:
         except ManyPatterns:
             return await self._in_thread(lambda: self._run(self._plan(request, sys.maxsize)))
         if plan.direct:
-            inline = not plan.translation.heavy and self._searcher.num_docs <= _INLINE_DOCS
+            inline = not plan.translation.heavy and plan.translation.most() <= _INLINE_DOCS
         else:
             inline = not plan.translation.heavy and self._count(plan.base) <= _INLINE_CANDIDATES
         if inline:

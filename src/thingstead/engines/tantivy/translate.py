@@ -60,7 +60,12 @@ class Translation:
         self._patterns = patterns
         self.exact = True
         self.heavy = False
-        self.scope = Query.term_query(schema, "scope", scope(app, type))
+        self._scope = scope(app, type)
+        self.scope = Query.term_query(schema, "scope", self._scope)
+
+    def most(self) -> int:
+        """No more documents than this are looked at: those of the app and type, deleted ones included."""
+        return self._searcher.doc_freq("scope", self._scope)
 
     def query(self, query: ast.Query) -> Query:
         """A query for at least all objects that match, of any app."""
