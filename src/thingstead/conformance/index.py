@@ -9,6 +9,7 @@ Answers are compared with the plain predicate over all objects (thingstead.confo
 import asyncio
 import importlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from thingstead.conformance.searching import APPS, TYPES, answer, fields, reques
 from thingstead.model.errors import Unavailable
 from thingstead.model.query import ast
 from thingstead.model.query.sort import SortBy
-from thingstead.ports.index import Document, Index, Removal, SearchRequest
+from thingstead.ports.index import Document, Index, Removal, SearchRequest, Snapshot
 
 EXAMPLES = int(os.environ.get("THINGSTEAD_INDEX_EXAMPLES", "120"))
 _OLDEST = (SortBy("timestamp", False),)
@@ -131,6 +132,45 @@ class IndexSuite:
             await index.commit()
             assert await ids(index, query=ast.Range("timestamp", None, None)) == ["o1", "o2", "o3"]
             assert await ids(index, query=ast.Range("level", None, None, False, False)) == ["o2", "o3"]
+
+        self.work(tmp_path, work)
+
+    def test_the_same_questions_again_while_the_index_changes(self, tmp_path: Path) -> None:
+        """Engines may remember where an answer lay: pages from both ends, and behind every docid, stay right."""
+        chance = random.Random(20261123)
+        queries = (ast.ALL, ast.Words("kind", "even"), ast.Exists("rare"))
+
+        async def work(index: Index) -> None:
+            alive: dict[tuple[str, str], Document] = {}
+            seq = 0
+
+            async def same(snapshot: Snapshot, request: SearchRequest) -> None:
+                hits, expected = await snapshot.search(request), answer(alive.values(), request)
+                assert (hits.total, list(hits.hits)) == (expected.total, list(expected.hits)), request
+
+            for _ in range(25):
+                for _ in range(chance.randrange(40)):
+                    seq += 1
+                    number = chance.randrange(200)
+                    if chance.random() < 0.25:
+                        alive.pop(("app", f"o{number}"), None)
+                        index.enqueue([Removal("app", f"o{number}", seq)])
+                        continue
+                    more = {"rare": 1} if number % 9 == 0 else {}
+                    made = document(number, kind=("even", "odd")[number % 2], **more)
+                    made.fields["timestamp"] = chance.randrange(60)
+                    alive["app", made.id] = made = replace(made, seq=seq)
+                    index.enqueue([made])
+                await index.commit(seq)
+                snapshot = index.snapshot()
+                for query in queries:
+                    for desc in (True, False):
+                        for offset, limit in ((0, 10), (0, 10), (7, 10), (30, 5), (0, 0)):
+                            request = SearchRequest("app", query, "cat", (SortBy("timestamp", desc),), offset, limit)
+                            await same(snapshot, request)
+                        for after in (-1, 0, 50, 60, 199, 10**6):
+                            request = SearchRequest("app", query, None, (SortBy("_docid", desc),), 0, 9, after)
+                            await same(snapshot, request)
 
         self.work(tmp_path, work)
 

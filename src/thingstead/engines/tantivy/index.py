@@ -52,6 +52,7 @@ class TantivyIndex:
         self._schema = schema()
         self._queue: queue.SimpleQueue[Callable[[], None] | Sequence[Change]] = queue.SimpleQueue()
         self._ids: dict[tuple[str, int], str] = {}
+        self._edges: dict[Any, int] = {}
         self._batch: list[Change] = []
         self._timer: asyncio.TimerHandle | None = None
         self._enqueued = 0
@@ -276,7 +277,9 @@ class TantivyIndex:
             raise Unavailable("the search index failed again")
 
     def _generation(self, seq: int) -> TantivySnapshot:
-        return TantivySnapshot(self._index, self._schema, self._index.searcher(), seq, self._threads, self._ids)
+        return TantivySnapshot(
+            self._index, self._schema, self._index.searcher(), seq, self._threads, self._ids, self._edges
+        )
 
     def _recover(self) -> int:
         """The position found; the directory is emptied unless it is ours, of this format and readable."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import orjson
 import tantivy
@@ -19,6 +19,7 @@ from tantivy import DocAddress, Document, FieldType, Order, Query, Schema, Searc
 from thingstead.engines.tantivy.schema import COLUMNS, NOT_ONE_NUMBER, Column, held, id_of, key, member
 from thingstead.engines.tantivy.translate import ManyPatterns, Translation, all_of, any_of
 from thingstead.model.errors import Unavailable
+from thingstead.model.query import ast
 from thingstead.model.query.fields import DOCID, flatten, members_at, unsortable
 from thingstead.model.query.predicate import Subject, compile_query
 from thingstead.model.query.sort import MISSING, SortBy, SortKey, in_order, sort_keys
@@ -30,6 +31,7 @@ _INLINE_CANDIDATES = 200
 _INLINE_KEPT = 50
 _INLINE_PATTERNS = 4
 _KEYS_AT_ONCE = 128
+_HINTS = 256  # questions whose answers' places are remembered
 _IDS = 50_000  # hits whose ids are remembered
 Result = TypeVar("Result")
 
@@ -44,6 +46,19 @@ def guarded(work: Callable[[], Result]) -> Result:
         if type(error).__name__ != "PanicException":  # pyo3's, a BaseException that cannot be imported
             raise
         raise Unavailable(f"the search index failed: {error}") from error
+
+
+_Wide: TypeAlias = tuple[str, str | None, ast.Query]
+"""App, type and a query that may match very many, and that is small enough to be remembered."""
+
+
+_Hint: TypeAlias = tuple[_Wide, bool, int]
+"""The question, whether descending, and how many hits it wanted as a power of two (-1: a page of docids)."""
+
+
+def _wide(request: SearchRequest) -> _Wide | None:
+    small = isinstance(request.query, ast.All | ast.Words | ast.Exists | ast.Range)
+    return (request.app, request.type, request.query) if small else None
 
 
 @dataclass(slots=True)
@@ -70,12 +85,15 @@ class TantivySnapshot:
         seq: int,
         threads: Executor,
         ids: dict[tuple[str, int], str],
+        edges: "dict[_Hint, int]",
     ) -> None:
         self._index = index
         self._schema = schema
         self._searcher = searcher
         self._seq = seq
         self._threads = threads
+        self._edges = edges  # of questions asked before: the time of the last hit, or how far a page of docids reached
+        self._totals: dict[_Wide, int] = {}
         self._known = ids  # (app, docid) -> id: reading a stored document costs more than finding it
 
     @property
@@ -161,7 +179,7 @@ class TantivySnapshot:
 
     def _direct(self, plan: _Plan) -> Hits:
         if not plan.request.limit:
-            return Hits(self._count(plan.base), ())
+            return Hits(self._total(plan), ())
         if plan.column is not None:
             return self._by_column(plan, plan.sort[0], plan.column)
         if plan.sort and plan.sort[0].field != DOCID:
@@ -172,41 +190,54 @@ class TantivySnapshot:
         request = plan.request
         by = plan.sort[0] if plan.sort else None
         desc = by is not None and by.desc
-        query, total = plan.base, None
-        if request.after is not None:
-            total = self._count(query)
-            query = all_of([query, self._beyond(request.after, desc)])
         order = Order.Desc if desc else Order.Asc
-        result: Any = self._searcher.search(
-            query, request.limit, order_by_field="docid", offset=request.offset, order=order
-        )
-        found: list[tuple[int, DocAddress]] = result.hits
+        if request.after is not None:
+            total, found = self._total(plan), self._beyond(plan, desc, request.after)
+        else:
+            result: Any = self._searcher.search(
+                plan.base, request.limit, order_by_field="docid", offset=request.offset, order=order
+            )
+            total, found = result.count, cast("list[tuple[int, DocAddress]]", result.hits)
         docids = [docid for docid, _ in found]
         ids = self._ids(request.app, docids, [address for _, address in found])
         hits = [Hit(id, docid, ((1, docid),) if by else ()) for id, docid in zip(ids, docids, strict=True)]
-        return Hits(result.count if total is None else total, hits)
+        return Hits(total, hits)
 
-    def _beyond(self, docid: int, desc: bool) -> Query:
-        bound = docid - 1 if desc else docid + 1
-        if not -(2**63) <= bound < 2**63:
-            return Query.all_query() if (bound > 0) is desc else Query.empty_query()
-        low, high = (None, bound) if desc else (bound, None)
+    def _beyond(self, plan: _Plan, desc: bool, after: int) -> list[tuple[int, DocAddress]]:
+        """The first hits behind a docid: within twice the distance that the page before took, if they are there."""
+        wide, limit = _wide(plan.request), plan.request.limit
+        hint = None if wide is None else (wide, desc, -1)
+        order = Order.Desc if desc else Order.Asc
+        distance = self._edges.get(hint) if hint is not None else None
+        found: list[tuple[int, DocAddress]] = []
+        for far in (2 * distance, None) if distance is not None else (None,):
+            low, high = (after + 1, None if far is None else after + far)
+            if desc:
+                low, high = (None if far is None else after - far, after - 1)
+            query = all_of([plan.base, self._docids(low, high)])
+            found = self._searcher.search(query, limit, count=False, order_by_field="docid", order=order).hits
+            if len(found) == limit:
+                if hint is not None:
+                    self._remember(hint, abs(found[-1][0] - after))
+                break
+        return found
+
+    def _docids(self, low: int | None, high: int | None) -> Query:
+        """A range of docids, ends included; an end that no docid can reach is none."""
+        if (low is not None and low >= 2**63) or (high is not None and high < -(2**63)):
+            return Query.empty_query()
+        low = None if low is None or low < -(2**63) else low
+        high = None if high is None or high >= 2**63 else high
+        if low is None and high is None:
+            return Query.all_query()
         return Query.range_query(self._schema, "docid", FieldType.Integer, low, high)
 
     def _by_column(self, plan: _Plan, by: SortBy, column: Column) -> Hits:
         """tantivy does not order equal values by docid: groups of them that the page touches are ordered here."""
         request = plan.request
-        order = Order.Desc if by.desc else Order.Asc
         skip = max(0, request.offset - 1)
         while True:
-            result: Any = self._searcher.search(
-                plan.base,
-                request.offset - skip + request.limit + 1,
-                order_by_field=column.name,
-                offset=skip,
-                order=order,
-            )
-            found: list[tuple[int | str, DocAddress]] = result.hits
+            total, found = self._ends(plan, column, by.desc, skip, request.offset - skip + request.limit + 1)
             keys = [value for value, _ in found]
             if not skip or len(keys) < 2 or keys[0] != keys[1]:
                 break
@@ -214,7 +245,7 @@ class TantivySnapshot:
         at = request.offset - skip
         end = min(at + request.limit, len(keys))
         if at >= end:
-            return Hits(result.count, ())
+            return Hits(total, ())
         start, last = keys.index(keys[at]), keys[end - 1]
         cut = end < len(keys) and keys[end] == last
         stop = keys.index(last) if cut else end
@@ -234,7 +265,48 @@ class TantivySnapshot:
         first = at - start
         ids = self._ids(request.app, docids[first:], addresses[first:])
         sort_keys = [(cast(SortKey, (column.kind, value)),) for value in keys[at:end]]
-        return Hits(result.count, list(map(Hit, ids, docids[first:], sort_keys)))
+        return Hits(total, list(map(Hit, ids, docids[first:], sort_keys)))
+
+    def _ends(
+        self, plan: _Plan, column: Column, desc: bool, skip: int, limit: int
+    ) -> tuple[int, list[tuple[int | str, DocAddress]]]:
+        """How many match, and the asked ones of them by a column.
+
+        Sorting looks at every match, so a question that was asked before looks only where its answer lay then: at
+        times not before (or after) the last one of that page. If as many as were asked for are there, they are right.
+        """
+        wide = _wide(plan.request) if column.name == "time" else None
+        hint = None if wide is None else (wide, desc, (skip + limit).bit_length())
+        order = Order.Desc if desc else Order.Asc
+        if wide is not None and hint is not None and (edge := self._edges.get(hint)) is not None:
+            low, high = (edge, None) if desc else (None, edge)
+            near = all_of([plan.base, Query.range_query(self._schema, "time", FieldType.Integer, low, high)])
+            found: list[tuple[Any, DocAddress]] = self._searcher.search(
+                near, limit, count=False, order_by_field="time", offset=skip, order=order
+            ).hits
+            if len(found) == limit:
+                self._remember(hint, found[-1][0])
+                return self._total(plan), found
+        result: Any = self._searcher.search(plan.base, limit, order_by_field=column.name, offset=skip, order=order)
+        found = result.hits
+        if hint is not None and len(found) == limit:
+            self._remember(hint, found[-1][0])
+        return result.count, found
+
+    def _remember(self, hint: _Hint, value: int) -> None:
+        if len(self._edges) >= _HINTS:
+            self._edges.clear()
+        self._edges[hint] = value
+
+    def _total(self, plan: _Plan) -> int:
+        """How many match; of questions that are remembered counted once a generation."""
+        wide = None if plan.request.exclude else _wide(plan.request)
+        if wide is None:
+            return self._count(plan.base)
+        total = self._totals.get(wide)
+        if total is None:
+            total = self._totals[wide] = self._count(plan.base)
+        return total
 
     def _by_number(self, plan: _Plan, by: SortBy) -> Hits:
         """tantivy's aggregation sorts by (number, docid), but puts missing values first in both directions."""
