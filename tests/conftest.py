@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_collection_finish() -> None:
+    """Parameters of tests were read when they were imported; servers would call them unknown settings."""
+    for name in [name for name in os.environ if name.startswith("THINGSTEAD_")]:
+        del os.environ[name]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """`@pytest.mark.servers("mosquitto")` needs that command: in CI it must be there, elsewhere the test is skipped."""
     for marker in item.iter_markers("servers"):
