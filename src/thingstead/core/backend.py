@@ -16,6 +16,7 @@ from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
 from thingstead.core.reindex import Reindexer
+from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
@@ -54,6 +55,7 @@ class Backend(msgspec.Struct, frozen=True):
     measures: Measures
     links: Links
     votes: Votes
+    rendering: Rendering
     health: Health
     webhooks: Webhooks
     river: River

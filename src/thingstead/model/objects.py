@@ -13,6 +13,7 @@ import msgspec
 
 from thingstead.model import ids, links, types
 from thingstead.model.coercion import flag_of, integer_of, text_of
+from thingstead.model.query.fields import NEVER_INDEXED
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 
 ENVELOPE: Final = frozenset(
@@ -35,7 +36,6 @@ ENVELOPE: Final = frozenset(
 )
 COMPUTED: Final = frozenset({"objectURI", "plural", "class"})
 NOT_CUSTOM: Final = ENVELOPE | COMPUTED
-_LOCKED: Final = frozenset({"id", "type", "appid", "timestamp", "parentid", "creatorid"})
 
 
 class Object(msgspec.Struct, gc=False):  # JSON has no cycles
@@ -126,11 +126,6 @@ class Object(msgspec.Struct, gc=False):  # JSON has no cycles
 @lru_cache(maxsize=4096)
 def _escaped_type(plural: str) -> str:
     return quote(plural, safe="")
-
-
-NEVER_INDEXED: Final = frozenset(
-    {"settings", "datatypes", "resourcePermissions", "validationConstraints", "deviceState", "deviceMetadata"}
-)
 
 
 def decode(app: str, public: bytes, private: bytes | None = None, *, docid: int = 0, rev: int = 0) -> Object:

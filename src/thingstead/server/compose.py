@@ -33,6 +33,7 @@ from thingstead.core.objects import Objects
 from thingstead.core.outbound import connected
 from thingstead.core.outbox import Outbox
 from thingstead.core.reindex import Reindexer
+from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
@@ -214,6 +215,7 @@ async def _wire(
 
     backend = Backend(
         settings=settings,
+        rendering=Rendering(settings),
         clock=clock,
         ids=ids,
         entropy=entropy,

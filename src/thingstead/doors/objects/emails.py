@@ -3,7 +3,6 @@
 For apps only, so that the server is nobody's open relay; the number of addresses is bounded.
 """
 
-import asyncio
 import logging
 
 from thingstead.core.backend import Backend
@@ -13,7 +12,6 @@ from thingstead.doors.objects.read import Call, object_body
 from thingstead.doors.objects.render import Answer
 from thingstead.model import mail as rules
 from thingstead.model.errors import Forbidden
-from thingstead.model.markdown import Markdown
 
 audit = logging.getLogger("thingstead.audit")
 
@@ -23,9 +21,8 @@ class Emails:
 
     def __init__(self, backend: Backend) -> None:
         self._mail = backend.mail
-        settings = backend.settings
-        self._most = settings.emails_max_recipients
-        self._markdown = Markdown(settings.markdown_soft_break, settings.markdown_allowed_follow_domains.split(","))
+        self._most = backend.settings.emails_max_recipients
+        self._rendering = backend.rendering
 
     async def send(self, call: Call) -> Answer:
         """POST _emails. Raises Forbidden, ConstraintViolation naming the field, Unavailable (503)."""
@@ -41,7 +38,7 @@ class Emails:
         message = rules.text(body.get("message"), "message")
         plain = rules.flag(body.get("plaintextOnly"), "plaintextOnly")
         if rules.flag(body.get("markdownEnabled"), "markdownEnabled") and not plain:
-            message = await asyncio.to_thread(self._markdown.html, message)
+            message = await self._rendering.html(message)
         file = rules.file(body.get("file"), "file")
         taken = await self._mail.send(
             call.app,

@@ -17,7 +17,6 @@ from thingstead.doors.objects.read import Call
 from thingstead.doors.objects.render import Answer
 from thingstead.model import dates, numbers, texts
 from thingstead.model.errors import InvalidInput
-from thingstead.model.markdown import Markdown
 
 _LONG: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _HTML: Final = b"text/html;charset=UTF-8"
@@ -30,11 +29,9 @@ class Utilities:
     """The handler of utilities."""
 
     def __init__(self, backend: Backend) -> None:
-        settings = backend.settings
         self._clock = backend.clock
         self._ids = backend.ids
-        self._markdown = Markdown(settings.markdown_soft_break, settings.markdown_allowed_follow_domains.split(","))
-        self._rendering = asyncio.Lock()
+        self._rendering = backend.rendering
         self._methods: Final[Mapping[str, Callable[[Params], str]]] = {
             "newid": lambda _: str(self._ids.next()),
             "timestamp": lambda _: str(self._clock.now() // 1000),
@@ -70,8 +67,7 @@ class Utilities:
         return render.text(dates.format_date(now, _one(given, "format") or dates.DEFAULT_PATTERN, names))
 
     async def _html(self, given: Params) -> Answer:
-        async with self._rendering:
-            html = await asyncio.to_thread(self._markdown.html, _one(given, "md"))
+        html = await self._rendering.html(_one(given, "md"))
         return Answer(200, html.encode(), _HTML, (_SANDBOX,))
 
 

@@ -141,7 +141,7 @@ _SCALARS = frozenset((str, int, float, bool))
 
 def _add(flat: Flat, path: str, value: Scalar) -> None:
     if len(path) <= MAX_PATH:
-        kept = value.replace(SEPARATOR, "\ufffd") if isinstance(value, str) and SEPARATOR in value else value
+        kept = clean(value) if isinstance(value, str) else value
         if path in flat:
             flat[path].append(kept)
         else:

@@ -1,4 +1,4 @@
-"""`setup`, `new-app`, `new-keys`: apps and their keys from the command line. What they do stands in server/manage."""
+"""`setup`, `new-app`, `new-keys`: apps and their keys from the command line; the work is done in server/cli/manage."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
