@@ -9,6 +9,7 @@ stands for anything.
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -205,17 +206,21 @@ def rows(page: str) -> list[list[str]]:
 
 
 def test_settings_are_those_of_the_command() -> None:
-    """Two tables: keys with effect, and those that are only accepted, these by category."""
-    effective, _, accepted = reference("settings.md").partition("## Accepted without effect\n")
-    told = {True: list[list[str]](), False: list[list[str]]()}
-    for key in keys().values():
-        cells = [key.name, msgspec.json.encode(key.default).decode(), key.about]
-        told[bool(key.field)].append([shown.replace("`", "") for shown in cells])
-    assert rows(effective) == [["key", "default", "what it is"], *told[True]]
-    headings = set(re.findall(r"^### (.*)$", accepted, re.MULTILINE))
-    assert headings == {key.category for key in keys().values() if not key.field}
+    """Keys of the server, then those of each app and those that are only accepted, these two by category."""
+    effective, _, rest = reference("settings.md").partition("## Of each app\n")
+    options, _, accepted = rest.partition("## Accepted without effect\n")
     head = ["key", "default", "what it is"]
-    assert sorted(row for row in rows(accepted) if row != head) == sorted(told[False])
+    sections = (effective, options, accepted)
+    told = {section: list[list[str]]() for section in sections}
+    headings = {section: set[str]() for section in sections}
+    for key in keys().values():
+        section = effective if key.field else options if key.option else accepted
+        told[section].append([shown.replace("`", "") for shown in (key.name, json.dumps(key.default), key.about)])
+        headings[section].add(key.category)
+    assert rows(effective) == [head, *told[effective]]
+    for section in (options, accepted):
+        assert set(re.findall(r"^### (.*)$", section, re.MULTILINE)) == headings[section]
+        assert sorted(row for row in rows(section) if row != head) == sorted(told[section])
 
 
 OTHER_NAMES = {"of": "app"}

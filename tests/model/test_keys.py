@@ -7,9 +7,11 @@ import re
 import pytest
 
 from thingstead.model.accepted import ACCEPTED
+from thingstead.model.app_options import APP_OPTIONS
 from thingstead.model.errors import InvalidInput
 from thingstead.model.keys import category, keys, secret, value
 from thingstead.model.settings import Settings
+from thingstead.server.settings import load
 
 # The table of objects.md 20: category, then lines of `key default type`; `-` is no default. `{a,b}` are alternatives.
 TABLE = """
@@ -273,10 +275,17 @@ def test_every_key_of_the_table_is_there_with_its_type_default_and_category() ->
     assert {name: told.get(name) for name in expected} == expected
 
 
-def test_a_key_is_a_field_or_accepted_without_effect_never_both() -> None:
+def test_a_key_is_a_field_or_an_apps_option_or_accepted_without_effect_never_two() -> None:
     fields = [key.name for key in keys().values() if key.field]
-    assert len(fields) == len(set(fields)) == len(Settings.__struct_fields__)
-    assert set(fields).isdisjoint(ACCEPTED), "a key that became a field leaves model/accepted"
+    assert len(fields) == len(set(fields)) == len(Settings.__struct_fields__) - 1, "per_app holds the options"
+    options = {f"para.{name}" for name in APP_OPTIONS}
+    assert set(fields).isdisjoint(ACCEPTED | dict.fromkeys(options)), "a key that became a field leaves its table"
+    assert options.isdisjoint(ACCEPTED)
+
+
+def test_the_configuration_gives_options_of_the_root_app() -> None:
+    settings = load(["para.gp_app_id=abc", "para.security.ldap.username_as_name=true"], None, pytest.fail).settings
+    assert settings.per_app == {"gp_app_id": "abc", "security.ldap.username_as_name": True}
 
 
 def test_every_key_has_a_meaning_and_a_category() -> None:

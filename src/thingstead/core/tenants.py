@@ -7,6 +7,7 @@ provided that whoever writes app objects elsewhere calls `forget`. Does not deci
 
 import base64
 import binascii
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -22,8 +23,11 @@ from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model import constraints, ids, types
 from thingstead.model import objects as model
+from thingstead.model.app_options import APP_OPTIONS
 from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, TooLarge, Unavailable
 from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
+from thingstead.model.keys import keys
+from thingstead.model.keys import value as value_of
 from thingstead.model.objects import Object
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object
@@ -31,6 +35,7 @@ from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.hub import Hub
 from thingstead.ports.store import Batch, Changed, Item, Put, Store
 
+_log = logging.getLogger(__name__)
 SECRET_BYTES: Final = 40
 CACHED_APPS: Final = 10_000
 _SPACE = "tenants"
@@ -132,6 +137,20 @@ class Tenants:
             if epoch == self._epoch:
                 self._apps[identifier] = app
         return app
+
+    def option(self, app: App, key: str) -> Json:
+        """What a key of model/app_options is for an app (identity.md 3.5), as the type of its default.
+
+        A value that an app has set and that does not fit counts as not set. Raises KeyError for another key.
+        """
+        default = APP_OPTIONS[key][0]
+        own = app.settings.get(key)
+        if own is not None:
+            try:
+                return value_of(keys()[f"para.{key}"], own, f"settings of {app.object.id}")
+            except InvalidInput as error:
+                _log.warning("%s", error.message)
+        return self._settings.per_app.get(key, default) if app.is_root else default
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """Have `changed` called with the identifier of each app that is made, changed or deleted; it must be quick."""

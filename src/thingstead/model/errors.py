@@ -67,6 +67,12 @@ class InvalidToken(Unauthenticated):
     code = "invalid_token"
 
 
+class SignInFailed(Unauthenticated):
+    """Somebody could not be signed in (identity.md 6.3). `details["reason"]` is a short code for logs and `cause=?`."""
+
+    code = "sign_in_failed"
+
+
 class ExpiredSignature(Unauthenticated):
     """A signed request without a date, too old, or from the future (identity.md 4.2)."""
 

@@ -1,8 +1,8 @@
 """The table of all settings' keys: type, default, meaning and category of each, and how a value from outside becomes
 one of its type (objects.md 20). Pure; where values come from is server/settings' matter.
 
-Promises: a key is a field of `Settings` or one of `ACCEPTED`, never both; a value that does not fit is refused with a
-text that names the key and what it expects, and that never holds a secret.
+Promises: a key is a field of `Settings`, one of `APP_OPTIONS` or one of `ACCEPTED`, never two of them; a value that
+does not fit is refused with a text that names the key and what it expects, and that never holds a secret.
 """
 
 import json
@@ -15,6 +15,7 @@ import msgspec
 import msgspec.inspect
 
 from thingstead.model.accepted import ACCEPTED
+from thingstead.model.app_options import APP_OPTIONS
 from thingstead.model.errors import InvalidInput
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, is_object
@@ -101,7 +102,10 @@ _ADDRESSES: Final = frozenset({"para.mongodb.uri", "para.sql.url"})  # which may
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One setting. `field` names its field of `Settings`; "" if it is accepted without effect."""
+    """One setting. `field` names its field of `Settings`, `option` is its name in `APP_OPTIONS`; "" where it has none.
+
+    A key that has neither is accepted without effect.
+    """
 
     name: str
     field: str
@@ -110,6 +114,7 @@ class Key(msgspec.Struct, frozen=True):
     about: str
     category: str
     secret: bool
+    option: str = ""
 
 
 @cache
@@ -119,17 +124,21 @@ def keys() -> Mapping[str, Key]:
     described = msgspec.inspect.type_info(Settings)
     assert isinstance(described, msgspec.inspect.StructType)
     for field in described.fields:
+        if field.name == "per_app":
+            continue
         assert isinstance(field.type, msgspec.inspect.Metadata)
         extra = cast(Mapping[str, str], field.type.extra)
         schema = cast(Mapping[str, str], field.type.extra_json_schema)
         found[extra["key"]] = _described(extra["key"], field.encode_name, field.default, schema["description"])
+    for option, (default, about) in APP_OPTIONS.items():
+        found[f"para.{option}"] = _described(f"para.{option}", "", default, about, option)
     for name, (default, about) in ACCEPTED.items():
         found.setdefault(name, _described(name, "", default, about))
     return found
 
 
-def _described(name: str, field: str, default: Json, about: str) -> Key:
-    return Key(name, field, _TYPES.get(type(default), "S"), default, about, category(name), secret(name))
+def _described(name: str, field: str, default: Json, about: str, option: str = "") -> Key:
+    return Key(name, field, _TYPES.get(type(default), "S"), default, about, category(name), secret(name), option)
 
 
 def category(name: str) -> str:

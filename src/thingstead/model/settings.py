@@ -1,10 +1,12 @@
 """Every setting, with its default: one struct handed to whoever needs it. Pure; server/settings reads it from outside.
 
 A setting's key is written beside it; keys of Para begin with `para.` (objects.md 20), other seeds' keep their names.
-Keys that are accepted without effect stand in model/accepted; model/keys is the table of both.
+Keys that apps may set for themselves stand in model/app_options, those without effect in model/accepted; model/keys is
+the table of all.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -119,6 +121,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     debug_request_signatures: Annotated[
         bool, _key("para.debug_request_signatures", "log what was signed when a signature does not match")
     ] = False
+    admin_ident: Annotated[str, _key("para.admin_ident", "identifier of the user who becomes an administrator")] = ""
+    jwt_expires_after: Annotated[int, _key("para.jwt_expires_after", "life of a user's token, s", 1)] = 86_400
+    jwt_refresh_interval: Annotated[
+        int, _key("para.jwt_refresh_interval", "age at which clients refresh a token, s", 1)
+    ] = 3_600
+    id_token_expires_after: Annotated[int, _key("para.id_token_expires_after", "life of an ID token, s", 1)] = 60
+    session_timeout: Annotated[int, _key("para.session_timeout", "life of the login cookie, s", 1)] = 86_400
+    min_password_length: Annotated[int, _key("para.min_password_length", "shortest password", 1, 5_000)] = 8
+    pass_reset_timeout: Annotated[
+        int, _key("para.pass_reset_timeout", "life of a token that resets a password or confirms an e-mail, s", 1)
+    ] = 1_800
+    max_pass_matching_attempts: Annotated[
+        int, _key("para.max_pass_matching_attemts", "wrong passwords in a row before a lock", 1)
+    ] = 20
+    pass_matching_lock_hours: Annotated[
+        int, _key("para.pass_matching_lock_period_hours", "length of that lock, h", 1)
+    ] = 1
+    allow_unverified_emails: Annotated[
+        bool, _key("para.security.allow_unverified_emails", "who signs up with a password is active at once")
+    ] = False
+    one_session_per_user: Annotated[
+        bool, _key("para.security.one_session_per_user", "a new token of a user ends the ones before")
+    ] = True
+    wildcard_covers_admin: Annotated[
+        bool, _key("para.security.wildcard_covers_admin", "a grant on * covers an app's administration too")
+    ] = False
+    per_app: Mapping[str, Any] = {}
+    """What the configuration says of keys of model/app_options, without `para.`; it counts for the root app only."""
     cors_enabled: Annotated[bool, _key("para.cors_enabled", "browsers of other sites may call /v1 and /jwt_auth")] = (
         True
     )

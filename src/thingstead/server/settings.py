@@ -63,6 +63,7 @@ def load(texts: Sequence[str], directory: Path | None, warn: Callable[[str], Non
     for name, implied in IMPLIED.get(str(environment), {}).items():
         given.setdefault(name, Given(implied, f"para.env={environment}"))
     fields = {known[name].field: held.value for name, held in given.items() if known[name].field}
+    fields["per_app"] = {known[name].option: held.value for name, held in given.items() if known[name].option}
     settings = msgspec.convert(fields, Settings)
     _check(settings)
     return Loaded(settings, given)

@@ -14,6 +14,7 @@ from thingstead.model.values import dump
 STATUS: Final[dict[type[ThingsteadError], int]] = {
     errors.InvalidInput: 400,
     errors.ExpiredSignature: 400,
+    errors.SignInFailed: 400,
     errors.Unauthenticated: 401,
     errors.BadSignature: 403,
     errors.Forbidden: 403,

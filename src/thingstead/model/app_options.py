@@ -1,0 +1,104 @@
+"""Settings that each app may have of its own: how its users sign in (identity.md 3.5, 8). Pure data.
+
+An app's own setting counts first; for the root app alone the configuration's `para.<key>` comes next; then the default.
+`Tenants.option` reads them. Grouped by provider; keys stand here without `para.`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from thingstead.model.accepted import Row
+
+
+def _social() -> Iterator[tuple[str, Row]]:
+    providers = {
+        "fb": "Facebook",
+        "gp": "Google",
+        "in": "LinkedIn",
+        "tw": "Twitter",
+        "gh": "GitHub",
+        "ms": "Microsoft",
+        "az": "Amazon",
+        "sl": "Slack",
+        "mm": "Mattermost",
+        "oa2": "the first generic provider",
+        "oa2second": "the second generic provider",
+        "oa2third": "the third generic provider",
+    }
+    for prefix, name in providers.items():
+        yield f"{prefix}_app_id", ("", f"OAuth id at {name}")
+        yield f"{prefix}_secret", ("", f"OAuth secret at {name}")
+    yield "ms_tenant_id", ("common", "Microsoft tenant")
+
+
+def _directories() -> Iterator[tuple[str, Row]]:
+    """LDAP, OAuth 2 and SAML."""
+    for name, default, about in (
+        ("password_param", "password", "form field of the password"),
+        ("username_param", "username", "form field of the name"),
+        ("server_url", "ldap://localhost:8389/", "the directory"),
+        ("base_dn", "dc=springframework,dc=org", "root of searches"),
+        ("user_search_filter", "(cn={0})", "how a person is found"),
+        ("user_dn_pattern", "uid={0}", "how a person is named"),
+        ("password_attribute", "userPassword", "attribute of the password"),
+        ("bind_dn", "", "who asks the directory"),
+        ("bind_pass", "", "the asker's password"),
+        ("user_search_base", "", "where people are searched"),
+        ("active_directory_domain", "", "domain of an Active Directory"),
+        ("ad_mode_enabled", "", "speak to an Active Directory"),
+        ("mods_group_node", "", "group of moderators"),
+        ("admins_group_node", "", "group of administrators"),
+        ("compare_passwords", "", "compare passwords instead of binding"),
+    ):
+        yield f"security.ldap.{name}", (default, about)
+    yield "security.ldap.username_as_name", (False, "use the login as name")
+    for number in ("", "second", "third"):
+        prefix = f"security.oauth{number}."
+        for name, about in (
+            ("profile_url", "where profiles are read"),
+            ("token_url", "where tokens are had"),
+            ("scope", "scope asked for"),
+            ("accept_header", "Accept header sent"),
+            ("domain", "domain of people without an address"),
+        ):
+            yield prefix + name, ("", about)
+        yield prefix + "download_avatars", (False, "copy pictures")
+        yield prefix + "token_delegation_enabled", (False, "keep the provider's token with the user")
+        for name in ("id", "picture", "email", "name", "given_name", "family_name"):
+            yield f"{prefix}parameters.{name}", ("sub" if name == "id" else name, f"claim that holds the {name}")
+    for name, about in (
+        ("sp.entityid", "our entity id"),
+        ("sp.assertion_consumer_service.url", "where assertions are posted"),
+        ("sp.nameidformat", "format of name ids"),
+        ("sp.x509cert", "our certificate"),
+        ("sp.privatekey", "our private key"),
+        ("idp.entityid", "the provider's entity id"),
+        ("idp.single_sign_on_service.url", "where the provider signs in"),
+        ("idp.x509cert", "the provider's certificate"),
+        ("idp.metadata_url", "where the provider describes itself"),
+        ("security.signature_algorithm", "algorithm of signatures"),
+        *((f"attributes.{name}", f"attribute of the {name}") for name in _SAML_ATTRIBUTES),
+        ("domain", "domain of people without an address"),
+    ):
+        yield f"security.saml.{name}", ("", about)
+    for name in _SAML_FLAGS:
+        yield f"security.saml.security.{name}", (name == "want_xml_validation", name.replace("_", " "))
+
+
+_SAML_ATTRIBUTES: Final = ("id", "picture", "email", "name", "firstname", "lastname")
+_SAML_FLAGS: Final = (
+    "authnrequest_signed",
+    "want_messages_signed",
+    "want_assertions_signed",
+    "want_assertions_encrypted",
+    "want_nameid_encrypted",
+    "sign_metadata",
+    "want_xml_validation",
+)
+
+
+def _signing_in() -> Iterator[tuple[str, Row]]:
+    yield "app_secret_key", ("", "key of passwordless tokens, at least 32 characters; empty: the app's secret")
+
+
+APP_OPTIONS: Final[Mapping[str, Row]] = dict(row for group in (_signing_in, _social, _directories) for row in group())
