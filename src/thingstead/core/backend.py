@@ -7,6 +7,7 @@ import msgspec
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.archives import Archives
+from thingstead.core.audit import Audit
 from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
@@ -51,6 +52,7 @@ class Backend(msgspec.Struct, frozen=True):
     tenants: Tenants
     identity: Identity
     access: Access
+    audit: Audit
     agents: Agents
     measures: Measures
     links: Links

@@ -11,6 +11,7 @@ import msgspec
 from thingstead.core.access import Access
 from thingstead.core.agents import Agents
 from thingstead.core.archives import Archives
+from thingstead.core.audit import Audit
 from thingstead.core.backend import Backend
 from thingstead.core.backlog import Backlog
 from thingstead.core.cached import SPACE as UNSTORED
@@ -232,6 +233,7 @@ async def _wire(
         tenants=tenants,
         identity=identity,
         access=Access(settings, tenants, identity),
+        audit=Audit(clock),
         agents=agents,
         measures=Measures(agents, ingest, tenants, clock),
         links=Links(objects, search),

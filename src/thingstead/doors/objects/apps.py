@@ -1,7 +1,6 @@
 """App-level resources: banner, health, options, the OpenAPI document, set-up, keys, me, types (objects.md 9;
 identity.md 3.3, 6.4)."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -27,8 +26,6 @@ _OPTION_TYPES: Final[Mapping[options.Format, bytes]] = {
     "hocon": render.TEXT,
 }
 
-audit = logging.getLogger("thingstead.audit")
-
 
 class Asked(msgspec.Struct, frozen=True):
     """A request that needs no credentials. `loopback`: the listener is bound to loopback."""
@@ -43,6 +40,7 @@ class Apps:
     def __init__(self, backend: Backend, describe: Callable[[], bytes]) -> None:
         """`describe` gives the OpenAPI document."""
         self._describe = describe
+        self._audit = backend.audit
         self._health = backend.health
         self._settings = backend.settings
         self._tenants = backend.tenants
@@ -83,7 +81,7 @@ class Apps:
             keys = await self._tenants.show_root_keys()
         if keys is None:
             return render.json({"code": 200, "message": "All set!"}, headers=NO_STORE)
-        audit.info("root_keys_shown app=%s", keys.access_key)
+        self._audit.note("root_keys_shown", self._tenants.root, "")
         return _keys(keys)
 
     # --- for apps
@@ -107,7 +105,7 @@ class Apps:
             )
         except Conflict:
             return render.json({"code": 200, "message": "All set!"}, headers=NO_STORE)
-        audit.info("app_created app=%s by=%s", app.object.id, call.principal.id)
+        self._audit.note("app_created", self._tenants.root, call.principal.id, resource=app.object.id)
         return _keys(Keys(app.object.id, secret))
 
     async def new_keys(self, call: Call) -> Answer:
@@ -116,7 +114,7 @@ class Apps:
             details = {"rule": "apps only", "actor": call.principal.id, "right": "new keys"}
             raise Unauthenticated("Not an app.", details=details)
         keys = await self._tenants.new_keys(call.app.identifier)
-        audit.info("keys_changed app=%s by=%s", keys.access_key, call.principal.id)
+        self._audit.note("keys_changed", call.app.identifier, call.principal.id)
         return _keys(keys)
 
     async def me(self, call: Call) -> Answer:
@@ -131,7 +129,7 @@ class Apps:
             return Answer(200, render.shown(await self._objects.public(self._tenants.root, call.app.object.id), names))
         body = parse_object(await self._objects.public(self._tenants.root, asked.object.id))
         body["credentials"] = {"accessKey": asked.object.id, "secretKey": asked.secret}
-        audit.info("credentials_shown app=%s by=%s", asked.object.id, call.principal.id)
+        self._audit.note("credentials_shown", asked.identifier, call.principal.id)
         return render.json(body, headers=NO_STORE)
 
     async def types(self, call: Call) -> Answer:

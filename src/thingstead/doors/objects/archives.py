@@ -7,7 +7,6 @@ they work: `{"done":...,"total":...}`, and last what they answer otherwise.
 
 import asyncio
 import hashlib
-import logging
 import re
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -48,7 +47,6 @@ _LINES: Final = b"application/x-ndjson"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
-audit = logging.getLogger("thingstead.audit")
 Authenticate: TypeAlias = Callable[[SignedRequest], Awaitable[Call]]
 """Who is asking, and whether they may use the method; raises Unauthenticated, Forbidden."""
 
@@ -58,6 +56,7 @@ class Archived:
 
     def __init__(self, backend: Backend) -> None:
         self._archives = backend.archives
+        self._audit = backend.audit
         self._reindexer = backend.reindexer
         self._directory = backend.directory
         self._limit = backend.settings.max_import_size
@@ -68,7 +67,7 @@ class Archived:
         _check_app(call)
         app = call.app.identifier
         export = await self._archives.export(app)
-        audit.info("exported app=%s by=%s", call.app.object.id, call.principal.id)
+        self._audit.note("exported", call.app.identifier, call.principal.id)
         headers = (
             (b"content-disposition", f"attachment;filename={export.name}".encode()),
             (b"x-thingstead-objects", b"%d" % export.total),
@@ -82,7 +81,7 @@ class Archived:
 
         async def work(progress: Progress | None) -> JsonObject:
             done = await self._reindexer.run(call.app.identifier, progress)
-            audit.info("reindexed app=%s by=%s", call.app.object.id, call.principal.id)
+            self._audit.note("reindexed", call.app.identifier, call.principal.id)
             return {"reindexed": done.count, "tookMillis": done.took}
 
         return await _answered(call, work)
@@ -140,7 +139,7 @@ class Archived:
                 done = await self._archives.load(app.identifier, file, name, principal, progress)
             except (InvalidInput, StoreFailed, Unavailable) as error:
                 raise _failed(error) from error
-            audit.info("imported app=%s by=%s objects=%s", app.object.id, principal.id, done["count"])
+            self._audit.note("imported", app.identifier, principal.id, objects=str(done["count"]))
             return done
 
         return await _answered(call, work)

@@ -1,7 +1,5 @@
 """`{type}` and `{type}/{id}`: create, read, overwrite, merge and delete one object (objects.md 3; things.md 1.1)."""
 
-import logging
-
 from thingstead.core.apps import delete_app
 from thingstead.core.backend import Backend
 from thingstead.core.objects import Draft
@@ -12,8 +10,6 @@ from thingstead.model import ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
 from thingstead.model.ids import check_id, check_type, is_app_id
 from thingstead.model.values import JsonObject, dump
-
-audit = logging.getLogger("thingstead.audit")
 
 
 def object_id(type_name: str, ref: str, app: str) -> str:
@@ -35,6 +31,7 @@ class Crud:
 
     def __init__(self, backend: Backend) -> None:
         self._objects = backend.objects
+        self._audit = backend.audit
         self._search = backend.search
         self._cache = backend.cache
         self._tenants = backend.tenants
@@ -124,7 +121,7 @@ class Crud:
     async def _delete_app(self, id: str, call: Call) -> None:
         """The app and all it holds; of the root app nothing."""
         if await delete_app(self._objects, self._tenants, self._search, self._cache, id, call.principal):
-            audit.info("app_deleted app=%s by=%s", id, call.principal.id)
+            self._audit.note("app_deleted", self._tenants.root, call.principal.id, resource=id)
 
 
 def type_of_item(body: JsonObject) -> str:

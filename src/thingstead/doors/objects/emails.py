@@ -3,8 +3,6 @@
 For apps only, so that the server is nobody's open relay; the number of addresses is bounded.
 """
 
-import logging
-
 from thingstead.core.backend import Backend
 from thingstead.core.mail import attached
 from thingstead.doors.objects import render
@@ -13,14 +11,13 @@ from thingstead.doors.objects.render import Answer
 from thingstead.model import mail as rules
 from thingstead.model.errors import Forbidden
 
-audit = logging.getLogger("thingstead.audit")
-
 
 class Emails:
     """The handler of `_emails`."""
 
     def __init__(self, backend: Backend) -> None:
         self._mail = backend.mail
+        self._audit = backend.audit
         self._most = backend.settings.emails_max_recipients
         self._rendering = backend.rendering
 
@@ -52,5 +49,5 @@ class Emails:
         )
         if not taken:
             raise rules.refused("toEmails", "was refused by the mail server")
-        audit.info("email_sent app=%s addresses=%d", call.app.object.id, len(addresses))
+        self._audit.note("email_sent", call.app.identifier, call.principal.id, addresses=str(len(addresses)))
         return render.json({"code": 200, "message": "OK"})

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
+from thingstead.core.audit import LOGGER as AUDIT
+from thingstead.model.audit import ATTRIBUTE
 from thingstead.server.logs.files import LogFiles
 
-AUDIT = "thingstead.audit"
 METRICS = "thingstead.metrics"  # what is logged here goes to para-metrics.log and nowhere else
 _ORDER = ("timestamp", "level", "logger", "event")
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "OFF": 100}
@@ -79,6 +81,12 @@ def _shown(record: logging.LogRecord) -> bool:
     return record.levelno >= (logging.INFO if record.name == AUDIT else logging.WARNING)
 
 
+def _audited(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """An entry of the audit trail as fields of the line instead of one text."""
+    event.update(getattr(event["_record"], ATTRIBUTE, {}))
+    return event
+
+
 def configure(files: LogFiles | None = None, file_level: str = "INFO") -> None:
     """Set up structlog and the standard library's logging; again, once the settings name the files."""
     level = _LEVELS[file_level.upper()]
@@ -97,6 +105,7 @@ def configure(files: LogFiles | None = None, file_level: str = "INFO") -> None:
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
+            _audited,
             stamp,
             structlog.processors.format_exc_info,
         ],
