@@ -29,6 +29,7 @@ from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.keys import keys
 from thingstead.model.keys import value as value_of
 from thingstead.model.objects import Object
+from thingstead.model.permissions import Permissions
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.environment import Clock, Entropy, Ids
@@ -56,6 +57,7 @@ class App(msgspec.Struct, frozen=True):
     datatypes: Mapping[str, str]  # plural -> singular of its own types
     settings: Mapping[str, Json]
     constraints: constraints.Types  # its own; the built-in ones stand in model/constraints
+    permissions: Permissions
     autocreated: bool  # made by a measure or an entity, not by `_setup` (doors.md 27)
     is_root: bool
     met: set[str] = msgspec.field(default_factory=set[str])  # type names with nothing to register, as they were written
@@ -165,8 +167,10 @@ class Tenants:
 
     def _read(self, obj: Object) -> App:
         identifier = obj.id.removeprefix(ids.APP_PREFIX)
+        is_root = identifier == self.root
         sealed = obj.hidden.get("secret")
-        datatypes = obj.own.get("datatypes")
+        stored = obj.own.get("datatypes")
+        datatypes = {k: str(v) for k, v in stored.items()} if is_object(stored) else {}
         settings = obj.hidden.get("settings")
         return App(
             identifier=identifier,
@@ -174,11 +178,12 @@ class Tenants:
             secret=self._sealer.open(sealed, obj.id) if isinstance(sealed, str) else "",
             active=obj.own.get("active") is not False,
             read_only=obj.own.get("readOnly") is True,
-            datatypes={k: str(v) for k, v in datatypes.items()} if is_object(datatypes) else {},
+            datatypes=datatypes,
             settings=settings if is_object(settings) else {},
             constraints=constraints.stored(obj.own.get("validationConstraints")),
+            permissions=Permissions(obj.own.get("resourcePermissions"), datatypes, root=is_root),
             autocreated=obj.hidden.get("autocreated") is True,
-            is_root=identifier == self.root,
+            is_root=is_root,
         )
 
     # --- making
