@@ -7,10 +7,11 @@ thread.
 
 import asyncio
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import orjson
 import tantivy
@@ -32,6 +33,7 @@ _INLINE_KEPT = 50
 _INLINE_PATTERNS = 4
 _KEYS_AT_ONCE = 128
 _HINTS = 256  # questions whose answers' places are remembered
+_MARKS = 1_000  # pages of one question whose places are remembered, in one generation
 _IDS = 50_000  # hits whose ids are remembered
 Result = TypeVar("Result")
 
@@ -54,6 +56,14 @@ _Wide: TypeAlias = tuple[str, str | None, ast.Query]
 
 _Hint: TypeAlias = tuple[_Wide, bool, int]
 """The question, whether descending, and how many hits it wanted as a power of two (-1: a page of docids)."""
+
+
+class _Mark(NamedTuple):
+    """`before` hits have times before `time`; that page's hits spread over `span`."""
+
+    before: int
+    time: int
+    span: int
 
 
 def _wide(request: SearchRequest) -> _Wide | None:
@@ -94,6 +104,7 @@ class TantivySnapshot:
         self._threads = threads
         self._edges = edges  # of questions asked before: the time of the last hit, or how far a page of docids reached
         self._totals: dict[_Wide, int] = {}
+        self._marks: dict[tuple[_Wide, bool], list[_Mark]] = {}  # where pages lay, by place
         self._known = ids  # (app, docid) -> id: reading a stored document costs more than finding it
 
     @property
@@ -274,8 +285,13 @@ class TantivySnapshot:
 
         Sorting looks at every match, so a question that was asked before looks only where its answer lay then: at
         times not before (or after) the last one of that page. If as many as were asked for are there, they are right.
+        A page behind one that this generation has answered begins where that one lay, however deep it is.
         """
         wide = _wide(plan.request) if column.name == "time" else None
+        if wide is not None and skip and not plan.request.exclude:
+            behind = self._behind(plan, wide, desc, skip, limit)
+            if behind is not None:
+                return self._total(plan), behind
         hint = None if wide is None else (wide, desc, (skip + limit).bit_length())
         order = Order.Desc if desc else Order.Asc
         if wide is not None and hint is not None and (edge := self._edges.get(hint)) is not None:
@@ -286,12 +302,53 @@ class TantivySnapshot:
             ).hits
             if len(found) == limit:
                 self._remember(hint, found[-1][0])
+                self._mark(plan, wide, desc, skip, found)
                 return self._total(plan), found
         result: Any = self._searcher.search(plan.base, limit, order_by_field=column.name, offset=skip, order=order)
         found = result.hits
-        if hint is not None and len(found) == limit:
+        if wide is not None and hint is not None and len(found) == limit:
             self._remember(hint, found[-1][0])
+            self._mark(plan, wide, desc, skip, found)
         return result.count, found
+
+    def _behind(
+        self, plan: _Plan, wide: _Wide, desc: bool, skip: int, limit: int
+    ) -> list[tuple[Any, DocAddress]] | None:
+        """The hits from the place `skip` on, looked for behind the nearest mark; None without a mark."""
+        marks = self._marks.get((wide, desc), ())
+        at = bisect_right(marks, skip, key=lambda mark: mark.before) - 1
+        if at < 0:
+            return None
+        mark = marks[at]
+        order = Order.Desc if desc else Order.Asc
+        found: list[tuple[Any, DocAddress]] = []
+        for far in (2 * mark.span, None):
+            end = None if far is None else mark.time - far if desc else mark.time + far
+            low, high = (end, mark.time) if desc else (mark.time, end)
+            near = all_of([plan.base, Query.range_query(self._schema, "time", FieldType.Integer, low, high)])
+            found = self._searcher.search(
+                near, limit, count=False, order_by_field="time", offset=skip - mark.before, order=order
+            ).hits
+            if len(found) == limit:
+                break
+        self._mark(plan, wide, desc, skip, found)
+        return found
+
+    def _mark(self, plan: _Plan, wide: _Wide, desc: bool, skip: int, found: Sequence[tuple[Any, DocAddress]]) -> None:
+        """Remember where the last time among hits begins, if it begins among them."""
+        if plan.request.exclude or len(found) < 2:
+            return
+        times = [time for time, _ in found]
+        first = times.index(times[-1])
+        if not first:
+            return
+        marks = self._marks.setdefault((wide, desc), [])
+        mark = _Mark(skip + first, times[-1], abs(times[-1] - times[0]))
+        at = bisect_right(marks, mark.before, key=lambda each: each.before)
+        if not at or marks[at - 1].before != mark.before:
+            marks.insert(at, mark)
+            if len(marks) > _MARKS:
+                del marks[0]
 
     def _remember(self, hint: _Hint, value: int) -> None:
         if len(self._edges) >= _HINTS:
