@@ -20,8 +20,10 @@ from thingstead.core.reindex import Reindexer
 from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
 from thingstead.core.search import Search
+from thingstead.core.signin.signing import SignIn
 from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
+from thingstead.core.users import Users
 from thingstead.core.votes import Votes
 from thingstead.core.webhooks import Webhooks
 from thingstead.model.settings import Settings
@@ -52,6 +54,8 @@ class Backend(msgspec.Struct, frozen=True):
     tenants: Tenants
     identity: Identity
     access: Access
+    users: Users
+    signin: SignIn
     audit: Audit
     agents: Agents
     measures: Measures

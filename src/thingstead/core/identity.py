@@ -1,8 +1,8 @@
 """Identity: who is asking, proven by a signature, a token, a secret or a certificate (identity.md 1-6; doors.md 29).
 
-Promises: a proof holds only for the app whose secret made it, and only while that app is active; comparisons take
-constant time. What a principal may do stands in core.access and the doors. Users do not exist yet: their tokens are
-refused.
+Promises: a proof holds only for the app whose secret made it, and only while that app is active; a user's only while
+the user is active and its token secret the one that signed; comparisons take constant time. What a principal may do
+stands in core.access and the doors. Signing in is `core/signin`'s.
 """
 
 import base64
@@ -17,6 +17,7 @@ from cachebox import LRUCache
 
 from thingstead.core.shapes import object_of
 from thingstead.core.tenants import App, Tenants, identifier_of
+from thingstead.core.token_secrets import TokenSecrets
 from thingstead.model import ids, signatures, tokens
 from thingstead.model.errors import (
     AppNotFound,
@@ -53,16 +54,30 @@ class SignedRequest(msgspec.Struct, frozen=True):
     body_hash: str = ""  # SHA-256 (hex) of a body that is kept elsewhere
 
 
+class Proven(msgspec.Struct, frozen=True):
+    """What a token proves; times are checked at each use."""
+
+    principal: Principal
+    claims: Claims
+    secret: str  # of the app
+    rev: int = 0  # of the user's object
+    token_secret: str = ""  # of the user
+    active: bool = True
+
+
 class Identity:
     """See the module's docstring."""
 
-    def __init__(self, store: Store, tenants: Tenants, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, tenants: Tenants, settings: Settings, clock: Clock, token_secrets: TokenSecrets
+    ) -> None:
         self._store = store
+        self._token_secrets = token_secrets
         self._tenants = tenants
         self._settings = settings
         self._clock = clock
         self._root_path = settings.root_path
-        self._verified: LRUCache[str, tuple[str, Claims] | None] = LRUCache(CACHED_TOKENS)  # token -> secret, claims
+        self._verified: LRUCache[str, Proven | None] = LRUCache(CACHED_TOKENS)
 
     async def signed(self, request: SignedRequest) -> Principal:
         """The app that signed a request. Raises ExpiredSignature, BadSignature, AppNotFound, Forbidden."""
@@ -91,33 +106,50 @@ class Identity:
         _check_active(app)
         return _app_principal(app)
 
-    async def claims(self, token: str) -> tuple[App, Claims]:
-        """The app and the claims of a super token. Raises InvalidToken, Forbidden."""
+    async def proven(self, token: str) -> Proven:
+        """What a token of a user or an app proves now. Raises InvalidToken, Forbidden."""
         held = self._verified.get(token)
-        unverified = tokens.peek(token) if held is None else held[1]
+        claims = tokens.peek(token) if held is None else held.claims
+        identifier = identifier_of(claims.appid)
         try:
-            app = await self._tenants.get(identifier_of(unverified.appid))
+            app = self._tenants.cached(identifier) or await self._tenants.get(identifier)
         except AppNotFound:
             raise InvalidToken("no such app", field="appid") from None
-        if held is None or held[0] != app.secret:
+        row = await self._store.objects.get(identifier, claims.sub) if claims.sub else None
+        if row is not None and row.type != "user":
+            row = None
+        if held is None or held.secret != app.secret or held.rev != (0 if row is None else row.rev):
             self._verified.pop(token, None)
-            if unverified.sub and await self._is_user(app, unverified.sub):
-                raise InvalidToken("users cannot sign in yet", field="sub")
-            claims = tokens.verify(token, app.secret)
-            self._verified[token] = (app.secret, claims)
-        else:
-            claims = held[1]
-        tokens.check_time(claims, self._clock.now() / 1_000_000)
+            held = self._verify(token, app, row)
+            self._verified[token] = held
+        tokens.check_time(held.claims, self._clock.now() / 1_000_000)
         _check_active(app)
-        return app, claims
+        if not held.active:
+            raise InvalidToken("the user is not active", field="sub")
+        return held
 
-    async def _is_user(self, app: App, subject: str) -> bool:
-        row = await self._store.objects.get(app.identifier, subject)
-        return row is not None and row.type == "user"
+    def _verify(self, token: str, app: App, row: StoredObject | None) -> Proven:
+        if row is None:
+            return Proven(_app_principal(app), tokens.verify(token, app.secret), app.secret)
+        user = object_of(row)
+        token_secret = self._token_secrets.of(user)
+        if not token_secret:
+            raise InvalidToken("the user has no tokens", field="sub")
+        claims = tokens.verify(token, app.secret + token_secret)
+        groups = user.own.get("groups")
+        principal = Principal("user", app.identifier, user.id, groups=groups if isinstance(groups, str) else "")
+        return Proven(principal, claims, app.secret, row.rev, token_secret, user.own.get("active") is True)
 
-    async def bearer(self, token: str) -> Principal:
-        """The app of a super token. Raises InvalidToken, Forbidden."""
-        return _app_principal((await self.claims(token))[0])
+    async def bearer(self, token: str, *, about_me: bool = False) -> Principal:
+        """The app of a super token, or the user of a user's token; those of root only to ask who they are (`about_me`).
+
+        Raises InvalidToken, Forbidden.
+        """
+        principal = (await self.proven(token)).principal
+        if principal.kind == "user" and principal.app == self._tenants.root and not about_me:
+            details = {"rule": "no users of the root app", "actor": principal.id, "right": "any"}
+            raise InvalidToken("Users of the root app have no access.", field="appid", details=details)
+        return principal
 
     async def credentials_asked(self, token: str) -> App | None:
         """The app whose keys a super token of root asks for (`getCredentials`, identity.md 6.4); None if it asks for
@@ -125,8 +157,9 @@ class Identity:
 
         Raises InvalidToken if it lives too long for that, or is not yet or no longer valid.
         """
-        asker, claims = await self.claims(token)
-        if not asker.is_root or not claims.get_credentials:
+        asker = await self.proven(token)
+        claims = asker.claims
+        if not asker.principal.root or not claims.get_credentials:
             return None
         if claims.iat is None or not 0 <= claims.exp - claims.iat <= CREDENTIALS_LIFE:
             raise InvalidToken(f"getCredentials needs exp - iat <= {CREDENTIALS_LIFE} s", field="exp")
@@ -175,6 +208,10 @@ class Identity:
             raise Unauthenticated("unknown device or wrong secret", details=details)
         _check_active(await self._tenants.get(row.app))
         return Principal("thing", row.app, row.id)
+
+    def check_active(self, app: App) -> None:
+        """Refuse an app that is not active (identity.md 3.4). Raises Forbidden."""
+        _check_active(app)
 
     def check_method(self, app: App, method: str) -> None:
         """Refuse writes of an app that is read-only (identity.md 3.4). Raises Forbidden."""

@@ -217,7 +217,7 @@ class Objects:
                     places.append(n)
                 except ThingsteadError as error:
                     outcomes[n] = error
-            for place, outcome in zip(places, await self._writes.commit(app, works, event), strict=True):
+            for place, outcome in zip(places, await self._commit(app, works, event), strict=True):
                 if isinstance(outcome, Stale):
                     retry.append(place)
                 else:
@@ -225,6 +225,43 @@ class Objects:
             if not retry:
                 return [o for o in outcomes if o is not None]
             left = sorted(retry)
+        raise Unavailable("the object is being changed too often; try again")
+
+    async def _commit(self, app: str, works: list[Work], event: str) -> list[Written | ThingsteadError]:
+        """Store works, each with what its kind adds, or not at all."""
+        if not any(work.prepared.changes for work in works):
+            return await self._writes.commit(app, works, event)
+        outcomes: list[Written | ThingsteadError] = []
+        for work in works:
+            outcomes += await self._writes.commit(app, [work], event, together=bool(work.prepared.changes))
+        return outcomes
+
+    async def rewrite(
+        self, app: str, ids: Sequence[str], edit: Callable[[Mapping[str, Object]], Sequence[Object]]
+    ) -> list[Object]:
+        """Change objects together or not at all, as core itself states them: hidden fields as well, kinds not asked.
+
+        `edit` is given those of `ids` that exist, changes some of them or makes others with these ids, and returns what
+        is to be written; it is asked again if one of them moved on, and returns nothing if there is nothing to change.
+        Webhooks hear of those that look different now. Raises what `edit` raises.
+        """
+        for _ in range(_ATTEMPTS):
+            rows = {row.id: row for row in await self._store.objects.get_many(app, ids)}
+            changed = edit({id: object_of(row) for id, row in rows.items()})
+            if not changed:
+                return []
+            works: list[Work] = []
+            events: list[str] = []
+            for obj in changed:
+                row = rows.get(obj.id)
+                works.append(self._writes.restated(obj, row))
+                looks = row is None or works[-1].put.public != row.public
+                events.append(("create" if row is None else "update") if looks else "")
+            outcome = (await self._writes.commit(app, works, events, together=True))[0]
+            if isinstance(outcome, Written):
+                return [work.object for work in works]
+            if not isinstance(outcome, Stale):
+                raise outcome
         raise Unavailable("the object is being changed too often; try again")
 
     @heard("update")

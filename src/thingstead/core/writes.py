@@ -213,6 +213,14 @@ class Writes:
             raise await _violation(prepared, broken)
         return Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
 
+    def restated(self, obj: Object, row: StoredObject | None) -> Work:
+        """An object as core itself states it, made of the one of a row or new; a change that shows counts as one."""
+        if row is not None and obj.public() != row.public:
+            obj.updated = max(self._clock.now() // 1000, obj.updated or 0)
+            obj.version += obj.version > 0
+        prepared = Prepared()
+        return Work(obj, self._put(obj, prepared, 0 if row is None else row.rev), prepared, "patch")
+
     def broken(self, obj: Object, own: constraints.Types) -> list[Broken]:
         """What an object breaks of its app's constraints; if nothing, then of the built-in ones (objects.md 11.3)."""
         if own and (fields := own.get(constraints.key_of(obj.type))):
@@ -245,7 +253,7 @@ class Writes:
     ) -> list[Written | ThingsteadError]:
         """Store and tell. Where webhooks hear of it, the works are stored together: an event tells what was stored.
 
-        `event` is that of all works together, or one for each.
+        `event` is that of all works together, or one for each; they hear nothing of a work whose event is blank.
         """
         if not works:
             return []
@@ -265,7 +273,7 @@ class Writes:
                 told = (
                     [(event, items)]
                     if isinstance(event, str)
-                    else [(e, [i]) for e, i in zip(event, items, strict=True)]
+                    else [(e, [i]) for e, i in zip(event, items, strict=True) if e]
                 )
                 batch.messages = [m for name, part in told for m in await self._outbox.changed(app, name, part)]
                 batch.messages += await self.gone(app, batch.changes[len(works) :], "delete")

@@ -3,6 +3,7 @@
 What cannot be converted becomes the type's zero, or None where there is none. Pure.
 """
 
+from math import isfinite
 from typing import Final
 
 from thingstead.model.values import Json, JsonObject, is_array, is_object
@@ -50,3 +51,14 @@ def texts_of(value: Json) -> list[Json] | None:
 def object_of(value: Json) -> JsonObject | None:
     """An object, else None."""
     return value if is_object(value) else None
+
+
+def number_of(value: Json) -> float | None:
+    """A finite number, or the text of one; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

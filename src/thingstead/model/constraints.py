@@ -277,7 +277,12 @@ def _pattern(value: Json, stated: JsonObject, now_ms: int) -> bool:
 
 
 def _email(value: Json) -> bool:
-    return value is None or (isinstance(value, str) and _EMAIL.fullmatch(value) is not None)
+    return value is None or (isinstance(value, str) and is_email(value))
+
+
+def is_email(text: str) -> bool:
+    """Whether a text is one plain e-mail address."""
+    return _EMAIL.fullmatch(text) is not None
 
 
 def _false(value: Json) -> bool:

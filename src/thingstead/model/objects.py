@@ -13,7 +13,9 @@ import msgspec
 
 from thingstead.model import ids, links, types
 from thingstead.model.coercion import flag_of, integer_of, text_of
+from thingstead.model.passwords import SECRET
 from thingstead.model.query.fields import NEVER_INDEXED
+from thingstead.model.users import IDENTIFIER
 from thingstead.model.values import Json, JsonObject, dump, is_array, is_object, parse_object
 
 ENVELOPE: Final = frozenset(
@@ -115,8 +117,13 @@ class Object(msgspec.Struct, gc=False):  # JSON has no cycles
             out[links.MARKS] = links.marks(self.own)
         if "secret" in self.own:
             out.pop("secret", None)  # of a webhook: shown to its app, never searchable (objects.md D13)
+        if self.type == "user":
+            for name in types.USER_SECRETS:
+                out.pop(name, None)
         if self.custom:
-            if NEVER_INDEXED.isdisjoint(self.custom):
+            if self.name == IDENTIFIER and self.type == types.GENERIC:
+                out["properties"] = {k: v for k, v in self.custom.items() if k not in SECRET}
+            elif NEVER_INDEXED.isdisjoint(self.custom):
                 out["properties"] = dict(self.custom)
             else:
                 out["properties"] = {k: v for k, v in self.custom.items() if k not in NEVER_INDEXED}

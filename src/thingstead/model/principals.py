@@ -15,6 +15,7 @@ class Principal(msgspec.Struct, frozen=True):
     app: str = ""
     id: str = ""
     root: bool = False  # the root app itself (signature or super token)
+    groups: str = ""  # of a user: `users`, `mods`, `admins`, or what its app calls it
 
 
 NOBODY = Principal("nobody")

@@ -75,6 +75,9 @@ class TypeSpec:
         return frozenset(name for name, spec in self.fields.items() if spec.hidden)
 
 
+USER_SECRETS: Final = ("twoFAkey", "twoFAbackupKeyHash", "idpIdToken", "idpAccessToken", "idpRefreshToken")
+"""Members of users that only apps may see (identity.md 7.1), and that no search finds."""
+
 _LOCKED = Field(locked=True)
 _SPECS = (
     TypeSpec("address", {n: Field() for n in ("address", "country", "city", "latlng", "phone")}),
@@ -124,6 +127,9 @@ _SPECS = (
             "active": Field(flag_of, default=False),
             "currency": Field(),
             "picture": Field(),
+            "identityProvider": Field(server=True),  # follows from the identifier
+            "twoFA": Field(flag_of, default=False),
+            **dict.fromkeys(USER_SECRETS, Field()),
             "password": Field(hidden=True, server=True),
             "tokenSecret": Field(hidden=True, locked=True, server=True),
         },

@@ -25,6 +25,7 @@ from thingstead.core.kinds.group import GroupKind
 from thingstead.core.kinds.links import LinkerKind, VoteKind
 from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
+from thingstead.core.kinds.user import UserKind
 from thingstead.core.kinds.webhook import WebhookKind
 from thingstead.core.links import Links
 from thingstead.core.mail import Mail
@@ -33,14 +34,21 @@ from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
 from thingstead.core.outbound import connected
 from thingstead.core.outbox import Outbox
+from thingstead.core.passwords import Passwords
 from thingstead.core.reindex import Reindexer
 from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
+from thingstead.core.signin.password import Password
+from thingstead.core.signin.passwordless import Passwordless
+from thingstead.core.signin.provider import Provider
+from thingstead.core.signin.signing import SignIn
 from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
+from thingstead.core.token_secrets import TokenSecrets
+from thingstead.core.users import Users
 from thingstead.core.votes import Votes
 from thingstead.core.webhooks import Webhooks
 from thingstead.engines.inprocess import InProcessHub
@@ -73,10 +81,12 @@ class Built(msgspec.Struct, frozen=True):
     backend: Backend
     local: LocalBroker
     app_kind: AppKind
+    passwords: Passwords
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
         """Settle what was submitted, then close hub, search and store."""
+        self.passwords.close()
         await self.backend.river.close()
         await self.backend.webhooks.close()
         await self.backend.ingest.close()
@@ -190,6 +200,7 @@ async def _wire(
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker, sealer)
     app = AppKind(tenants.root, tenants, sealer)
     group = GroupKind(store, sealer)
+    secrets = TokenSecrets(sealer, entropy)
     kinds: Mapping[str, Kind] = {
         "app": app,
         "entity": EntityKind(clock),
@@ -198,12 +209,21 @@ async def _wire(
         "service_group": group,
         "tag": TagKind(),
         "thing": thing,
+        "user": UserKind(store, search, clock, ids, secrets, settings.admin_ident),
         "vote": VoteKind(),
         "webhook": WebhookKind(entropy, outbox.forget),
     }
     objects = Objects(store, clock, ids, hub, search, tenants, outbox, kinds)
     ingest = Ingest(store, clock, ids, hub, search, outbox)
-    identity = Identity(store, tenants, settings, clock)
+    identity = Identity(store, tenants, settings, clock, secrets)
+    audit = Audit(clock)
+    passwords = Passwords()
+    users = Users(objects, search, passwords, secrets, files, audit, settings, clock, ids, entropy)
+    providers: dict[str, Provider] = {
+        "password": Password(users),
+        "generic": Password(users),
+        "passwordless": Passwordless(users, tenants, secrets, clock),
+    }
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
     group.restored, thing.restored = agents.groups_restored, agents.device_restored
@@ -233,7 +253,9 @@ async def _wire(
         tenants=tenants,
         identity=identity,
         access=Access(settings, tenants, identity),
-        audit=Audit(clock),
+        users=users,
+        signin=SignIn(providers, users, objects, tenants, identity, audit, settings, clock),
+        audit=audit,
         agents=agents,
         measures=Measures(agents, ingest, tenants, clock),
         links=Links(objects, search),
@@ -250,7 +272,7 @@ async def _wire(
     if settings.webhooks_enabled or settings.queue_link_enabled:
         webhooks.start()
         river.start()
-    return Built(backend, local, app, root_keys)
+    return Built(backend, local, app, passwords, root_keys)
 
 
 def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock, settings: Settings) -> Health:

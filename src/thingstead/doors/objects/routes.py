@@ -43,6 +43,7 @@ class ObjectsDoor:
     """The ASGI callable."""
 
     def __init__(self, backend: Backend, resources: Sequence[Resources]) -> None:
+        self._backend = backend
         self._identity = backend.identity
         self._tenants = backend.tenants
         self._cors = backend.settings.cors_enabled
@@ -153,7 +154,7 @@ class ObjectsDoor:
                     return plain(413, error.message)
                 raise
         if path == signin.PATH:
-            return await signin.sign_in(self._tenants, method, body)
+            return await signin.sign_in(self._backend, method, headers, query, body)
         if not path.startswith("/v1/") and path != "/v1":
             raise NotFound
         parts = segments(path)
@@ -175,6 +176,12 @@ class ObjectsDoor:
     async def _call(self, request: SignedRequest, parts: tuple[str, ...], loopback: bool) -> Call:
         """The request of somebody who is known and may use its method."""
         principal = await self._authenticate(request, parts)
+        if principal.kind == "user" and parts != ("_me",):  # users have no rights yet: they come with permissions
+            raise Forbidden(
+                "You don't have permission to access this resource. "
+                f"[user: {principal.id}, resource: {request.method} {request.raw_path}]",
+                details={"rule": "users", "actor": principal.id, "right": request.method},
+            )
         app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
         method, path, query = request.method, request.raw_path, request.raw_query
         self._identity.check_method(app, method)
@@ -196,7 +203,7 @@ class ObjectsDoor:
         scheme, _, rest = given.partition(" ")
         match scheme.lower():
             case "bearer":
-                return await self._identity.bearer(rest.strip())
+                return await self._identity.bearer(rest.strip(), about_me=about_me)
             case "basic":
                 return await self._identity.basic(given)
             case "" | "anonymous" if not about_me:

@@ -155,9 +155,9 @@ OPEN: Final = (
 )
 
 SIGN_IN: Final = (
-    SignIn("POST", "Sign a user in; refuses everybody, there are no users yet", body="SignIn"),
-    SignIn("GET", "A new token of a user; refuses everybody"),
-    SignIn("DELETE", "End a user's tokens; refuses everybody"),
+    SignIn("POST", "Sign a user in", body="SignIn"),
+    SignIn("GET", "A new token of a user"),
+    SignIn("DELETE", "End a user's tokens"),
 )
 
 ROUTES: Final = (

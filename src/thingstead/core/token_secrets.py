@@ -1,0 +1,35 @@
+"""The token secret of a user (identity.md 6.1): half of the key of its tokens, sealed in the private bytes of its
+object. Whoever replaces it ends all tokens of the user."""
+
+import base64
+from typing import Final
+
+from thingstead.core.sealing import Sealer
+from thingstead.model.objects import Object
+from thingstead.ports.environment import Entropy
+
+FIELD: Final = "tokenSecret"
+_BYTES: Final = 32
+
+
+class TokenSecrets:
+    """Makes, seals and opens token secrets."""
+
+    def __init__(self, sealer: Sealer, entropy: Entropy) -> None:
+        self._sealer = sealer
+        self._entropy = entropy
+
+    def replace(self, user: Object) -> str:
+        """Give a user that is about to be written a new secret."""
+        secret = base64.b64encode(self._entropy.token(_BYTES)).decode()
+        user.hidden[FIELD] = self._sealer.seal(secret, _owner(user))
+        return secret
+
+    def of(self, user: Object) -> str:
+        """A user's secret; "" if it has none yet. Raises Unavailable if it was sealed under another key."""
+        sealed = user.hidden.get(FIELD)
+        return self._sealer.open(sealed, _owner(user)) if isinstance(sealed, str) else ""
+
+
+def _owner(user: Object) -> str:
+    return f"{user.app}/{user.id}"
