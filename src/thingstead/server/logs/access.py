@@ -9,7 +9,7 @@ from thingstead.model import accesslog
 from thingstead.ports.environment import Clock
 from thingstead.server.logs.files import LogFile
 from thingstead.transports.http import Scope, TrustedProxies
-from thingstead.transports.http.serving import Answered
+from thingstead.transports.http.exchange import Answered
 
 _ADDRESS = frozenset("0123456789abcdefABCDEF.:")
 

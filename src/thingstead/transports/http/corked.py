@@ -1,15 +1,13 @@
 """A transport that sends what is written to it in one tick of the loop with one system call.
 
-uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once; system calls are most of
-what a small answer costs. Promises: the same bytes in the same order; closing sends what is held first. Does not bound
+uvicorn writes each frame of a WebSocket by itself, and uvloop sends each at once; system calls are most of what a
+small message costs. Promises: the same bytes in the same order; closing sends what is held first. Does not bound
 anything: the transport below does, and pauses its protocol.
 """
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class Corked(asyncio.Transport):
@@ -97,11 +95,3 @@ class Corked(asyncio.Transport):
     def resume_reading(self) -> None:
         """As below."""
         self._transport.resume_reading()
-
-
-class CorkedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a corked transport; WebSockets that begin in it keep that transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See asyncio."""
-        super().connection_made(Corked(transport, self.loop))

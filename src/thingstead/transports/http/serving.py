@@ -9,19 +9,19 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
-from time import perf_counter
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Generator, MutableMapping
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from thingstead.model.errors import InvalidInput
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
+from thingstead.transports.http.exchange import Answered, Shared
 from thingstead.transports.http.protocol import BoundedProtocol
 
-Answered: TypeAlias = Callable[[Scope, int, int], None]  # a request, the status of its answer, the bytes of its body
-
 DRAIN_SECONDS = 5
+IDLE_SECONDS = 5
 BACKLOG = 2048
 NOSNIFF = ("x-content-type-options", "nosniff")  # of every answer, as is what follows (identity.md 17)
 HSTS = ("strict-transport-security", "max-age=31536000")
@@ -84,9 +84,10 @@ class HttpListener:
         *,
         tls: ssl.SSLContext | None = None,
         answered: Answered | None = None,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        """Bind; with `tls` it speaks HTTPS; `answered` is told of each answer. Raises OSError, which names the address,
-        if it cannot be had.
+        """Bind; with `tls` it speaks HTTPS; `answered` is told of each answer; a connection that has been without a
+        request for `idle_seconds` is closed. Raises OSError, which names the address, if it cannot be had.
         """
         self._host = host
         self._scheme = "http" if tls is None else "https"
@@ -99,29 +100,16 @@ class HttpListener:
             self._socket.close()
             raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
         self.port: int = self._socket.getsockname()[1]
-        self.requests = 0
-        """HTTP requests so far, answered or failed."""
-        self.seconds = 0.0
-        """How long they took, together."""
         loopback = is_loopback(host)
+        self._shared = Shared(app, answered, loopback=loopback, idle_seconds=idle_seconds)
 
-        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        async def web_socket(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = {"loopback_bound": loopback}
-            if answered is not None:
-                send = _telling(scope, send, answered)
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            began = perf_counter()
-            try:
-                await app(scope, receive, send)
-            finally:
-                self.requests += 1
-                self.seconds += perf_counter() - began
+            await app(scope, receive, send if answered is None else _telling(scope, send, answered))
 
         config = uvicorn.Config(
-            told,  # pyright: ignore[reportArgumentType]
-            http=BoundedProtocol,
+            web_socket,  # pyright: ignore[reportArgumentType]
+            http=partial(BoundedProtocol, shared=self._shared),  # pyright: ignore[reportArgumentType]
             ws="websockets-sansio",
             loop="none",
             lifespan="off",
@@ -136,6 +124,16 @@ class HttpListener:
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests so far, answered or failed."""
+        return self._shared.requests
+
+    @property
+    def seconds(self) -> float:
+        """How long they took, together."""
+        return self._shared.seconds
 
     @property
     def url(self) -> str:
@@ -161,15 +159,15 @@ class HttpListener:
 
 
 def _telling(scope: Scope, send: Send, answered: Answered) -> Send:
-    """`send`, and `answered` told once the answer is whole; without a coroutine of its own around each message."""
+    """`send` of a WebSocket, and `answered` told once its handshake is answered."""
     status = size = 0
 
     def told(message: MutableMapping[str, Any]) -> Awaitable[None]:
         nonlocal status, size
         kind = message["type"]
-        if kind in ("http.response.start", "websocket.http.response.start"):
+        if kind == "websocket.http.response.start":
             status = message["status"]
-        elif kind in ("http.response.body", "websocket.http.response.body"):
+        elif kind == "websocket.http.response.body":
             size += len(message.get("body", b""))
             if not message.get("more_body"):
                 answered(scope, status, size)
