@@ -1,7 +1,7 @@
 """Read-only connections: one pair in the loop for short reads, one pair for each thread of a small pool for long ones.
 
-Promises: a read sees one snapshot per statement (or per `snapshot` block), committed rows only, and never waits for
-the writer. It does not know any table; the facets bring the SQL.
+Promises: a read sees one snapshot per statement (or per `snapshot` block), committed rows only, all that was
+acknowledged before it began, and never waits for the writer. It does not know any table; the facets bring the SQL.
 """
 
 import asyncio
@@ -52,12 +52,42 @@ class Pair:
             connection.close()
 
 
+class LoopPair(Pair):
+    """The pair of the loop: its reads of `store.db` share a transaction until `fresh`, and with it the locks of a read.
+
+    The writer calls `fresh` before each group: nothing is read in the loop until that is committed, so no read is older
+    than what was acknowledged before it, and the WAL can begin anew.
+    """
+
+    def __init__(self, directory: Path, vfs: str | None):
+        super().__init__(directory, vfs)
+        self._begun = False
+
+    def store(self, sql: str, bindings: Sequence[Any] = ()) -> Rows:
+        """As Pair's."""
+        if not self._begun:
+            _rows(self._store, "BEGIN", ())
+            self._begun = True
+        try:
+            return _rows(self._store, sql, bindings)
+        except StoreFailed:
+            self.fresh()
+            raise
+
+    def fresh(self) -> None:
+        """The next read sees all that is committed by then."""
+        if self._begun:
+            self._begun = False
+            if self._connections[0].in_transaction:  # a failed read may have ended it
+                _rows(self._store, "ROLLBACK", ())
+
+
 class Reader:
     """The pair of the loop, and the pool."""
 
     def __init__(self, directory: Path, vfs: str | None, threads: int = 2):
         self._open = lambda: Pair(directory, vfs)
-        self.pair = self._open()
+        self.pair = LoopPair(directory, vfs)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-read")
         self._local = threading.local()
         self._opened: list[Pair] = []
@@ -80,6 +110,7 @@ class Reader:
         """Wait for running reads, then close everything."""
         self._closed = True
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        self.pair.fresh()
         for pair in [self.pair, *self._opened]:
             pair.close()
 

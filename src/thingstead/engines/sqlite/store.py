@@ -58,6 +58,7 @@ class SqliteStore:
         self._logs = Logs(connection, self._merger.mark, options.caps)
         self._heads = load_heads(connection, self._merger.mark, options.merge_rows)
         self._checkpointer = Checkpointer(directory, vfs, connection, options.wal_pages)
+        self._reader = Reader(directory, vfs)
         self._writer = Writer(
             connection,
             self._logs,
@@ -65,9 +66,9 @@ class SqliteStore:
             clock,
             group_seconds=options.group_seconds,
             timer=time.perf_counter,
+            fresh=self._reader.pair.fresh,
             committed=self._after_group,
         )
-        self._reader = Reader(directory, vfs)
         self._merge_pool = ThreadPoolExecutor(1, thread_name_prefix="store-merge")
         self._merging: asyncio.Task[int] | None = None
         self._merge_lock = asyncio.Lock()

@@ -58,6 +58,7 @@ class Writer:
         *,
         group_seconds: float,
         timer: Callable[[], float],
+        fresh: Callable[[], None],
         committed: Callable[[Transaction], None],
     ):
         self._connection = connection
@@ -67,6 +68,7 @@ class Writer:
         self._clock = clock
         self._group_seconds = group_seconds
         self._timer = timer
+        self._fresh = fresh  # ends the snapshot of the loop's reads
         self._committed = committed  # told after each group
         self._pending: deque[_Entry] = deque()
         self._scheduled = False
@@ -104,6 +106,7 @@ class Writer:
         trim = committing = False
         deadline = self._timer() + self._group_seconds
         try:
+            self._fresh()
             tx.cursor.execute("BEGIN IMMEDIATE")
             while pending:
                 entry = pending.popleft()
