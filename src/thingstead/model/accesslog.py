@@ -36,9 +36,12 @@ def line(
     >>> line("::1", 0, "GET", "/v1/a?token=x&q=y", "1.1", 200, 2, "", "me")
     '::1 - - [01/Jan/1970:00:00:00 +0000] "GET /v1/a?token=***&q=y HTTP/1.1" 200 2 "-" "me"'
     """
+    target, referer = hidden(target), hidden(referer)
+    if not _is_plain(target + method + referer + agent):  # most are, and one look at all costs less than four
+        method, target, referer, agent = _plain(method), _plain(target), _plain(referer), _plain(agent)
     return (
-        f'{peer or "-"} - - [{_stamp(at)}] "{_plain(method)} {_plain(hidden(target))} HTTP/{version}" {status} '
-        f'{size or "-"} "{_plain(hidden(referer)) if referer else "-"}" "{_plain(agent) or "-"}"'
+        f'{peer or "-"} - - [{_stamp(at)}] "{method} {target} HTTP/{version}" {status} '
+        f'{size or "-"} "{referer or "-"}" "{agent or "-"}"'
     )
 
 
@@ -70,8 +73,12 @@ def _stamp(at: int) -> str:
     return f"{time.day:02}/{_MONTHS[time.month - 1]}/{time:%Y:%H:%M:%S} +0000"
 
 
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text and len(text) <= MAX_FIELD
+
+
 def _plain(text: str) -> str:
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text and len(text) <= MAX_FIELD:
+    if _is_plain(text):
         return text
     return _UNSAFE.sub(_escaped, text[:MAX_FIELD]) + ("..." if len(text) > MAX_FIELD else "")
 

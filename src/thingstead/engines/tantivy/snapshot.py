@@ -35,6 +35,8 @@ _KEYS_AT_ONCE = 128
 _HINTS = 256  # questions whose answers' places are remembered
 _MARKS = 1_000  # pages of one question whose places are remembered, in one generation
 _IDS = 50_000  # hits whose ids are remembered
+_ANSWERS = 256  # answers that are remembered
+_ANSWER_HITS = 100  # at most in one that is
 Result = TypeVar("Result")
 
 
@@ -105,6 +107,7 @@ class TantivySnapshot:
         self._edges = edges  # of questions asked before: the time of the last hit, or how far a page of docids reached
         self._totals: dict[_Wide, int] = {}
         self._marks: dict[tuple[_Wide, bool], list[_Mark]] = {}  # where pages lay, by place
+        self._answers: dict[SearchRequest, Hits] = {}
         self._known = ids  # (app, docid) -> id: reading a stored document costs more than finding it
 
     @property
@@ -113,7 +116,18 @@ class TantivySnapshot:
         return self._seq
 
     async def search(self, request: SearchRequest) -> Hits:
-        """See the port."""
+        """See the port. Nothing changes in a generation, so short answers are remembered as long as it is searched."""
+        if request.exclude or request.limit > _ANSWER_HITS:
+            return await self._search(request)
+        hits = self._answers.get(request)
+        if hits is None:
+            hits = await self._search(request)
+            if len(self._answers) >= _ANSWERS:
+                self._answers.clear()
+            self._answers[request] = hits
+        return hits
+
+    async def _search(self, request: SearchRequest) -> Hits:
         try:
             plan = guarded(lambda: self._plan(request, _INLINE_PATTERNS))
         except ManyPatterns:
@@ -275,7 +289,7 @@ class TantivySnapshot:
             addresses += [address for _, address in oldest]
         first = at - start
         ids = self._ids(request.app, docids[first:], addresses[first:])
-        sort_keys = [(cast(SortKey, (column.kind, value)),) for value in keys[at:end]]
+        sort_keys = cast("list[tuple[SortKey]]", [((column.kind, value),) for value in keys[at:end]])
         return Hits(total, list(map(Hit, ids, docids[first:], sort_keys)))
 
     def _ends(
