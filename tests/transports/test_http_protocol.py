@@ -294,3 +294,25 @@ def test_what_is_no_request_is_a_400(sent: bytes) -> None:
         assert await reader.read() == b""
 
     assert talk(echo, work) == []
+
+
+UPGRADE = b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_what_cannot_be_a_handshake_is_a_request_like_others(method: bytes) -> None:
+    async def work(reader: Reader, writer: Writer, _: HttpListener) -> None:
+        writer.write(method + b" /x HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 2\r\n\r\n{}")
+        head, body = await answer(reader)
+        assert head.startswith(b"http/1.1 200 ")
+        assert body == method + b" /x? {}"
+
+    assert talk(echo, work) == [("/x", 200, len(method) + 7)]
+
+
+def test_a_listener_ends_while_a_refused_handshake_is_still_open() -> None:
+    async def work(reader: Reader, writer: Writer, _: HttpListener) -> None:
+        writer.write(b"GET /x HTTP/1.1\r\n" + UPGRADE + b"\r\n")  # neither key nor version
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+    assert talk(echo, work) == []

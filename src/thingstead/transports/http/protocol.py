@@ -26,6 +26,7 @@ MAX_HEAD: Final = 65_536  # bytes of request line and header fields
 _MAX_BODY_HELD: Final = 65_536  # bytes that were not asked for yet, before the peer must wait
 _GOODBYE_SECONDS: Final = 0.2
 _TOO_LONG: Final = f"the request line and header fields are longer than {MAX_HEAD} bytes"
+_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 _NO_HTTP: Final = "Invalid HTTP request received."
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._shared = shared
-        self._parser: Any = httptools.HttpRequestParser(self)
-        # a peer that says "close" may have sent more already
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: Any = self._new_parser()
         self._addresses: tuple[Any, Any, str] = None, None, "http"
         self._exchange: Exchange | None = None  # that is being answered
         self._newest: Exchange | None = None  # that is being read
@@ -67,7 +66,13 @@ class BoundedProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._expects = False
+        self._upgrade = False  # the parser stopped behind this head
         self._websocket = False
+
+    def _new_parser(self) -> Any:
+        parser: Any = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # a peer that says "close" may have sent more
+        return parser
 
     # --- the connection
 
@@ -125,11 +130,17 @@ class BoundedProtocol(asyncio.Protocol):
         self._idle_since = None
         self._read = len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self._websocket:
-                self._hand_over()
-                return
+            while True:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    if self._websocket:
+                        self._hand_over()
+                        return
+                    if not self._upgrade:
+                        break
+                    data = self._without_upgrade() + data[upgrade.args[0] :]
         except httptools.HttpParserError:
             log.warning(_NO_HTTP)
             self._refuse(self._refusal or _NO_HTTP)
@@ -165,8 +176,9 @@ class BoundedProtocol(asyncio.Protocol):
                 self._refusal = _TOO_LONG
                 raise ValueError(_TOO_LONG)  # seen by the parser's caller as a request that is none
         parser = self._parser
-        self._websocket = parser.should_upgrade() and self._asks_for_websocket()
-        if self._websocket:
+        self._upgrade = parser.should_upgrade() and parser.get_method() != b"CONNECT"
+        self._websocket = self._upgrade and self._asks_for_websocket()
+        if self._upgrade:
             return
         version: str = parser.get_http_version()
         exchange = Exchange(
@@ -185,13 +197,13 @@ class BoundedProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         newest = self._newest
-        if newest is not None and not self._websocket and not newest.complete:
+        if newest is not None and not self._upgrade and not newest.complete:
             newest.body(body)
             if newest.buffered > _MAX_BODY_HELD:
                 self._pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._newest is not None and not self._websocket and not self._newest.complete:
+        if self._newest is not None and not self._upgrade and not self._newest.complete:
             self._newest.end()
 
     def _scope(self, method: str, version: str) -> Scope:
@@ -273,9 +285,19 @@ class BoundedProtocol(asyncio.Protocol):
     # --- WebSockets
 
     def _asks_for_websocket(self) -> bool:
+        """Whether it can be a handshake at all: with another method or a body it is a request like others."""
         fields = dict(self._headers)
+        if self._parser.get_method() != b"GET" or not fields.keys().isdisjoint(_OF_BODIES):
+            return False
         asked = [each.strip() for each in fields.get(b"connection", b"").lower().split(b",")]
         return b"upgrade" in asked and fields.get(b"upgrade", b"").lower() == b"websocket"
+
+    def _without_upgrade(self) -> bytes:
+        """The head again for a new parser, without the wish to speak something else that nobody speaks here."""
+        head = [b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())]
+        head += [b"%b: %b\r\n" % field for field in self._headers if field[0] != b"upgrade"]
+        self._parser = self._new_parser()
+        return b"".join([*head, b"\r\n"])
 
     def _hand_over(self) -> None:
         """Give the connection to uvicorn's protocol for WebSockets, corked, and with its handshake as it came."""

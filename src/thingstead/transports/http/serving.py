@@ -19,6 +19,7 @@ from thingstead.model.errors import InvalidInput
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send
 from thingstead.transports.http.exchange import Answered, Shared
 from thingstead.transports.http.protocol import BoundedProtocol
+from thingstead.transports.http.websocket import WebSocketProtocol
 
 DRAIN_SECONDS = 5
 IDLE_SECONDS = 5
@@ -110,7 +111,7 @@ class HttpListener:
         config = uvicorn.Config(
             web_socket,  # pyright: ignore[reportArgumentType]
             http=partial(BoundedProtocol, shared=self._shared),  # pyright: ignore[reportArgumentType]
-            ws="websockets-sansio",
+            ws=WebSocketProtocol,
             loop="none",
             lifespan="off",
             access_log=False,
