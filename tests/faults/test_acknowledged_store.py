@@ -291,3 +291,49 @@ def _fails_once(vfs: Forgetful, file: str, at: int) -> Callable[[str, str], None
 
 async def _emptied(store: SqliteStore) -> bool:
     return not await store.readings.log(0, 1)
+
+
+def test_a_group_commits_beside_the_loop(tmp_path: Path, vfs: Forgetful) -> None:
+    """While the commit of several waits for the disk, the loop reads what was before it, takes more, and tells nobody;
+    afterwards each is told in order, and a read sees all."""
+
+    async def main() -> None:
+        store = open_store(tmp_path, vfs.name, Options())
+        await store.commit(batch(1))
+        told: list[int] = []
+        vfs.fault = "hold"
+        for number in (2, 3):
+            store.commit_soon(batch(number), lambda _, number=number: told.append(number))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert await store.objects.get(A, "2") is None
+        store.commit_soon(batch(4), lambda _: told.append(4))
+        await asyncio.sleep(0.05)
+        assert told == []
+        assert await store.objects.count(A) == 1
+        vfs.fault = ""
+        await store.commit(batch(5))
+        assert told == [2, 3, 4]
+        assert await check(store, {1, 2, 3, 4, 5}) == 5
+        await store.close()
+
+    run(main())
+
+
+def test_closing_waits_for_the_commit_beside_the_loop(tmp_path: Path, vfs: Forgetful) -> None:
+    async def main() -> None:
+        store = open_store(tmp_path, vfs.name, Options())
+        told: list[int] = []
+        vfs.fault = "hold"
+        for number in (1, 2):
+            store.commit_soon(batch(number), lambda _, number=number: told.append(number))
+        await asyncio.sleep(0.05)
+        store.commit_soon(batch(3), lambda _: told.append(3))
+        threading.Timer(0.1, lambda: setattr(vfs, "fault", "")).start()
+        await store.close()
+        assert told == [1, 2, 3]
+        again = open_store(tmp_path)
+        assert await check(again, {1, 2, 3}) == 3
+        await again.close()
+
+    run(main())

@@ -55,8 +55,8 @@ class Pair:
 class LoopPair(Pair):
     """The pair of the loop: its reads of `store.db` share a transaction until `fresh`, and with it the locks of a read.
 
-    The writer calls `fresh` before each group: nothing is read in the loop until that is committed, so no read is older
-    than what was acknowledged before it, and the WAL can begin anew.
+    The writer calls `fresh` before each group, so that the WAL can begin anew, and once it is committed, before anybody
+    is told: no read is older than what was acknowledged before it.
     """
 
     def __init__(self, directory: Path, vfs: str | None):

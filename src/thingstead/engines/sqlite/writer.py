@@ -3,19 +3,24 @@
 Promises: an outcome is reported only after COMMIT returned with the WAL synced; batches of a group act as if one after
 the other; if COMMIT or the disk fails, nothing of the group is stored and each gets StoreFailed; a batch that fails by
 its own fault (a value that cannot be stored) fails alone. Memory (sequences, heads) follows only what was committed.
+
+A group of several batches commits in a thread: where many write, there is more to read from sockets meanwhile. A batch
+that is alone commits in the loop: the way to a thread and back takes longer than most syncs.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeAlias
 
 import apsw
+import msgspec
 
 from thingstead.engines.sqlite import items, objects, queue, shadows
 from thingstead.engines.sqlite.heads import Heads
-from thingstead.engines.sqlite.journal import Logs
+from thingstead.engines.sqlite.journal import Logs, Trimmed
 from thingstead.engines.sqlite.readings import append
 from thingstead.engines.sqlite.schema import cursor_of
 from thingstead.engines.sqlite.transaction import Step, Transaction
@@ -46,8 +51,17 @@ _NOTHING = Committed()
 _OWN_FAULT = (apsw.TooBigError, apsw.ConstraintError, apsw.MismatchError)
 
 
+class _Group(msgspec.Struct, gc=False):
+    """Batches that share a transaction, written and not committed."""
+
+    tx: Transaction
+    taken: list[_Entry]
+    outcomes: list[Committed]
+    trimmed: Trimmed | None
+
+
 class Writer:
-    """Owns the only connection that writes `store.db`. Used in the loop's thread only."""
+    """Owns the only connection that writes `store.db`. Used in the loop's thread only, but for a COMMIT."""
 
     def __init__(
         self,
@@ -72,6 +86,8 @@ class Writer:
         self._committed = committed  # told after each group
         self._pending: deque[_Entry] = deque()
         self._scheduled = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
+        self._committing: tuple[_Group, Future[BaseException | None]] | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
         self._trim_due = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,17 +109,52 @@ class Writer:
 
     def _flush(self) -> None:
         self._scheduled = False
+        if not self._pending:
+            return
+        group = self._write(self._pending)
+        if group is not None and len(group.taken) > 1:
+            self._scheduled = True  # until it is committed nothing else is written
+            self._committing = group, self._thread.submit(self._commit)
+            self._committing[1].add_done_callback(self._committed_apart)
+            return
+        if group is not None:
+            self._settle(group, self._commit())
+        if self._pending:  # the group was capped by time: let the loop breathe
+            self._schedule()
+
+    def _committed_apart(self, _: "Future[BaseException | None]") -> None:
+        """In the thread: back to the loop."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._settle_apart)
+        except RuntimeError:
+            pass  # the loop has ended: `stop` has waited, or nobody does
+
+    def _settle_apart(self) -> None:
+        self._await_commit()
+        self._scheduled = False
         if self._pending:
-            self._group(self._pending)
-            if self._pending:  # the group was capped by time: let the loop breathe
-                self._schedule()
+            self._flush()
+
+    def _await_commit(self) -> None:
+        """Wait for the commit in the thread, if there is one, and tell how it went."""
+        if self._committing is not None:
+            (group, committing), self._committing = self._committing, None
+            self._settle(group, committing.result())
 
     def _group(self, pending: deque[_Entry]) -> None:
         """One transaction over as many of `pending` as the time cap allows."""
+        group = self._write(pending)
+        if group is not None:
+            self._settle(group, self._commit())
+
+    def _write(self, pending: deque[_Entry]) -> _Group | None:
+        """Begin a transaction and write as many of `pending` as the time cap allows; None if it failed, which was
+        told."""
         tx = Transaction(self._cursor, self._clock.now(), self._logs.journal_last, self._logs.head_last)
         taken: list[_Entry] = []
         outcomes: list[Committed] = []
-        trim = committing = False
+        trim = False
         deadline = self._timer() + self._group_seconds
         try:
             self._fresh()
@@ -126,21 +177,39 @@ class Writer:
                     break
             tx.write_lines()
             trimmed = self._logs.trim(tx) if trim else None
-            committing = True
-            tx.cursor.execute("COMMIT")
         except BaseException as error:
-            self._rollback(committing)
-            self._failed(taken, error)
-            if not isinstance(error, Exception):
-                raise
+            self._undo(taken, error, committing=False)
+            return None
+        return _Group(tx, taken, outcomes, trimmed)
+
+    def _commit(self) -> BaseException | None:
+        """What went wrong."""
+        try:
+            self._cursor.execute("COMMIT")
+        except BaseException as error:
+            return error
+        return None
+
+    def _undo(self, taken: list[_Entry], error: BaseException, *, committing: bool) -> None:
+        self._rollback(committing)
+        self._failed(taken, error)
+        if not isinstance(error, Exception):
+            raise error
+
+    def _settle(self, group: _Group, error: BaseException | None) -> None:
+        """Tell how the commit of a group went."""
+        self._fresh()  # what was read during the commit may be older
+        if error is not None:
+            self._undo(group.taken, error, committing=True)
             return
+        tx = group.tx
         first = self._logs.head_last + 1
         self._logs.committed(tx)
-        if trimmed:
-            self._logs.trimmed(trimmed)
+        if group.trimmed:
+            self._logs.trimmed(group.trimmed)
         if tx.readings:
             self._heads.extend(first, tx.readings)
-        self._report(zip(taken, outcomes, strict=True))
+        self._report(zip(group.taken, group.outcomes, strict=True))
         self._committed(tx)
         if self._logs.backlog(tx.now):
             self.trim_later(TRIM_SOON)
@@ -200,6 +269,7 @@ class Writer:
     def stop(self) -> None:
         """Write what is pending, and take nothing more."""
         self._closed = True
+        self._await_commit()
         while self._pending:
             self._group(self._pending)
         if self._trim_timer is not None:
@@ -207,6 +277,7 @@ class Writer:
 
     def close(self) -> None:
         """Close the connection."""
+        self._thread.shutdown()
         self._connection.close()
 
 
