@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.environment import CountingIds, ManualClock
+from support.keycloak import Keycloak
 from support.server import Server
 from support.stages import STAGES, Stage
 
@@ -17,6 +18,11 @@ ORDER = ("model", "ports", "engines", "core", "transports", "doors", "server")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """By folder from the lowest floor up, then the tests of no floor, then `slow`, then `faults`."""
     here = Path(__file__).parent
+    for item in items:
+        if "keycloak" in getattr(item, "fixturenames", ()):
+            # The first of them starts it, and on a new machine fetches it.
+            for marker in (pytest.mark.servers("java", "mvn"), pytest.mark.slow, pytest.mark.timeout(600)):
+                item.add_marker(marker)
 
     def rank(item: pytest.Item) -> tuple[bool, bool, int]:
         floor = item.path.relative_to(here).parts[0]
@@ -60,6 +66,13 @@ def ids() -> CountingIds:
 def stage(request: pytest.FixtureRequest) -> Stage:
     """For tests that read histories: each runs at every stage. See `support.stages`."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
+    """A real Keycloak without realms but its own; make one a test file. Tests that ask for it are `slow`."""
+    with Keycloak(tmp_path_factory.mktemp("keycloak")) as started:
+        yield started
 
 
 @pytest.fixture
