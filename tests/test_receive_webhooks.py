@@ -21,7 +21,7 @@ def test_the_receiver_of_the_page(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"para.webhooks_enabled": "true", "webhooks.allow_private": "true"}
+    settings = {"para.webhooks_enabled": "true", "para.outbound_allow": "127.0.0.0/8"}
     environment = {**os.environ, "WEBHOOK_SECRET": "s3cret"}
     command = [sys.executable, RECEIVER, str(port)]
     with (

@@ -48,7 +48,7 @@ def test_from_a_request_to_every_report(tmp_path: Path) -> None:
             "para.metrics.graphite.prefix_system": "para.{{INSTANCE_ID}}",
             "para.metrics.graphite.prefix_apps": "apps.{{APP_ID}}",
             "para.instance_id": "node.1",
-            "apps.allow_private": "true",
+            "para.outbound_allow": "127.0.0.0/8",
         }
         with Server(tmp_path, settings) as server:
             client = Client(server.http, server.root)

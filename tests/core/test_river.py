@@ -19,7 +19,7 @@ from thingstead.server.settings import load
 
 APP = "shop"
 ME = owner(APP)
-ON: dict[str, Any] = {"queue_link_enabled": True, "webhooks_allow_private": True}
+ON: dict[str, Any] = {"queue_link_enabled": True, "outbound_allow": "127.0.0.0/8"}
 
 
 async def send(backend: Backend, **members: Any) -> None:
@@ -185,7 +185,7 @@ def test_settings_of_queue_and_river_have_their_keys() -> None:
             "para.queue.polling_sleep_seconds=5",
             "para.queue.polling_interval_seconds=2",
             "para.river.max_indexing_retries=1",
-            "webhooks.allow_private=true",
+            "para.outbound_allow=127.0.0.0/8",
             "webhooks.max_attempts=2",
         ],
         None,
@@ -193,5 +193,5 @@ def test_settings_of_queue_and_river_have_their_keys() -> None:
     ).settings
     assert (found.webhooks_enabled, found.max_failed_webhook_attempts, found.queue_link_enabled) == (True, 3, True)
     assert (found.default_queue_name, found.queue_polling_sleep, found.queue_polling_interval) == ("q", 5, 2)
-    assert (found.river_max_indexing_retries, found.webhooks_allow_private) == (1, True)
+    assert (found.river_max_indexing_retries, found.outbound_allow) == (1, "127.0.0.0/8")
     assert found.webhooks_max_attempts == 2

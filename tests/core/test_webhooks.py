@@ -29,7 +29,7 @@ from thingstead.model.votes import Ballot
 
 APP = "shop"
 ME = owner(APP)
-ON: dict[str, Any] = {"webhooks_enabled": True, "webhooks_allow_private": True}
+ON: dict[str, Any] = {"webhooks_enabled": True, "outbound_allow": "127.0.0.0/8"}
 ALL: JsonObject = dict.fromkeys(rules.EVENTS, True)
 
 

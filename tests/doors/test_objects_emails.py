@@ -145,7 +145,7 @@ def test_an_app_with_a_mail_server_of_its_own(tmp_path: Path) -> None:
     async def work(own: MailHost, app: MailHost) -> None:
         settings = {"mail_host": "localhost", "mail_port": own.port, "mail_tls": False, "mail_username": "server"}
         settings |= {"mail_password": "secret of the server", "support_email": "server@example.org"}
-        settings |= {"apps_allow_private": True}
+        settings |= {"outbound_allow": "127.0.0.0/8"}
         async with open_backend(tmp_path, **settings) as backend:
             await backend.tenants.create("other", name="Evil\r\nBcc: x@y.org")
 

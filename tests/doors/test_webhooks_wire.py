@@ -17,7 +17,7 @@ from thingstead.model import webhooks as rules
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Client]]:
-    settings = {"para.webhooks_enabled": "true", "webhooks.allow_private": "true"}
+    settings = {"para.webhooks_enabled": "true", "para.outbound_allow": "127.0.0.0/8"}
     with Server(tmp_path_factory.mktemp("webhooks"), settings) as server:
         yield server, Client(server.http, server.root)
 
@@ -118,7 +118,7 @@ def test_the_server_ends_quickly_while_a_receiver_hangs(tmp_path: Path) -> None:
         hanging.wait(20)
         return 200
 
-    settings = {"para.webhooks_enabled": "true", "webhooks.allow_private": "true"}
+    settings = {"para.webhooks_enabled": "true", "para.outbound_allow": "127.0.0.0/8"}
     with Receiver(answer=hang) as receiver, Server(tmp_path, settings) as server:
         client = Client(server.http, server.root)
         body = {"targetUrl": receiver.url, "create": True, "typeFilter": "cat"}

@@ -26,7 +26,7 @@ SEED = int(os.environ.get("THINGSTEAD_KILL_SEED") or random.SystemRandom().randr
 WRITERS = 3
 SETTINGS = {
     "para.webhooks_enabled": "true",
-    "webhooks.allow_private": "true",
+    "para.outbound_allow": "127.0.0.0/8",
     "para.max_failed_webhook_attempts": "1000000",
     "webhooks.max_attempts": "1000000",
     "para.queue.polling_interval_seconds": "1",

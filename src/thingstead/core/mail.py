@@ -3,8 +3,8 @@
 An app that has a mail server of its own in its settings (`mail.host` and, beside it, `mail.port`, `mail.username`,
 `mail.password`, `mail.tls`, `mail.ssl`, `support_email`) sends through that; nothing of the server's own configuration,
 least of all its password, goes there. Without `mail.host` the others are ignored: nobody writes under the server's
-address as somebody else. The mail servers of apps other than root must be at public addresses, unless
-`apps.allow_private`. Does not decide who may send.
+address as somebody else. The mail servers of apps other than root must be at public addresses, unless in
+`para.outbound_allow`. Does not decide who may send.
 """
 
 import asyncio
@@ -30,7 +30,6 @@ class Mail:
         templates: Callable[[str], str | None],
     ) -> None:
         self._sender = rules.address(settings.support_email, "para.support_email")
-        self._allow_private = settings.apps_allow_private
         self._own = own
         self._smtp = smtp
         self._templates = templates
@@ -86,7 +85,7 @@ class Mail:
             _text(settings, "mail.password"),
             _flag(settings, "mail.tls", default=True),
             _flag(settings, "mail.ssl", default=False),
-            private=app.is_root or self._allow_private,
+            private=app.is_root,
         )
         given = _text(settings, "support_email")
         return server, rules.address(given, "support_email") if given else self._sender

@@ -154,6 +154,23 @@ class Tenants:
                 _log.warning("%s", error.message)
         return self._settings.per_app.get(key, default) if app.is_root else default
 
+    def pair(self, app: App, first: str, second: str) -> tuple[str, str] | None:
+        """Two options that belong together, an id and its secret: the app's own if it has set both, else, for the root
+        app, the configuration's; None if there are not two (identity.md 3.5).
+        """
+        sources: list[Mapping[str, Json]] = [app.settings]
+        if app.is_root:
+            sources.append(self._settings.per_app)
+        for held in sources:
+            one, other = held.get(first), held.get(second)
+            if isinstance(one, str) and isinstance(other, str) and one and other:
+                return one, other
+        return None
+
+    def from_app(self, app: App, key: str) -> bool:
+        """Whether an option's value is the app's own, not the operator's: addresses in it are then not trusted."""
+        return not app.is_root or app.settings.get(key) is not None
+
     def watch(self, changed: Callable[[str], None]) -> None:
         """Have `changed` called with the identifier of each app that is made, changed or deleted; it must be quick."""
         self._watching.append(changed)

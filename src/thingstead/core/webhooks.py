@@ -24,6 +24,7 @@ from thingstead.model import types
 from thingstead.model import webhooks as rules
 from thingstead.model.errors import ConstraintViolation, NotFound, ThingsteadError
 from thingstead.model.objects import Object
+from thingstead.model.outbound import allowed
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.types import PARA_LEVEL
@@ -83,7 +84,7 @@ class Webhooks:
         self._entropy = entropy
         self._most_failures = settings.max_failed_webhook_attempts
         self._most_tries = settings.webhooks_max_attempts
-        self._outbound = Outbound(allow_private=settings.webhooks_allow_private)
+        self._outbound = Outbound(allowed(settings.outbound_allow))
         self._failures: LRUCache[tuple[str, str], tuple[int, int]] = LRUCache(COUNTED)  # number, time of the last
         self._consumer = Consumer(
             queue,

@@ -54,14 +54,16 @@ def _directories() -> Iterator[tuple[str, Row]]:
     yield "security.ldap.username_as_name", (False, "use the login as name")
     for number in ("", "second", "third"):
         prefix = f"security.oauth{number}."
-        for name, about in (
-            ("profile_url", "where profiles are read"),
-            ("token_url", "where tokens are had"),
-            ("scope", "scope asked for"),
-            ("accept_header", "Accept header sent"),
-            ("domain", "domain of people without an address"),
+        for name, default, about in (
+            ("profile_url", "", "where profiles are read"),
+            ("token_url", "", "where tokens are had"),
+            ("scope", "", "scope asked for"),
+            ("accept_header", "", "Accept header sent"),
+            ("domain", "paraio.com", "domain of people without an address"),
+            ("issuer", "", "issuer of ID tokens, which are checked by its published keys; empty: they are not used"),
         ):
-            yield prefix + name, ("", about)
+            yield prefix + name, (default, about)
+        yield prefix + "send_scope_to_token_endpoint", (True, "send the scope with the code")
         yield prefix + "download_avatars", (False, "copy pictures")
         yield prefix + "token_delegation_enabled", (False, "keep the provider's token with the user")
         for name in ("id", "picture", "email", "name", "given_name", "family_name"):

@@ -177,13 +177,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks_max_backlog: Annotated[
         int, _key("webhooks.max_backlog", "deliveries that may wait for one webhook; what comes then is dropped", 1)
     ] = 10_000
-    webhooks_allow_private: Annotated[
-        bool, _key("webhooks.allow_private", "webhooks may be at private, loopback and link-local addresses")
-    ] = False
-    apps_allow_private: Annotated[
-        bool,
-        _key("apps.allow_private", "hosts that apps name for their metrics and letters may be at private addresses"),
-    ] = False
+    outbound_allow: Annotated[
+        str,
+        _key("para.outbound_allow", "comma list of networks and hosts, not public, that apps may have the server call"),
+    ] = ""
     default_queue_name: Annotated[str, _key("para.default_queue_name", "name of the river's queue")] = "para-default"
     queue_link_enabled: Annotated[bool, _key("para.queue_link_enabled", "river: objects come from the queue")] = False
     queue_polling_interval: Annotated[

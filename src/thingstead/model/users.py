@@ -157,6 +157,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     email: str = ""  # as the provider says it; blank: none
     email_proven: bool = False  # it may join an account of the same address (identity.md 7.2)
     domain: str = "paraio.com"  # without an address the user gets `{id}@{domain}`
+    fallback: str = ""  # or this, where the provider's rules say so
     name: str = ""
     no_name: str = "No Name"
     picture: str = ""  # URL

@@ -6,7 +6,6 @@ up when it is sent, or an address with a signature made before. No secret is eve
 
 import base64
 import hmac
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote_plus, urlsplit
@@ -203,31 +202,3 @@ def target_problem(url: str) -> str | None:
     if "#" in url:
         return "must be a valid URL without a fragment"
     return None
-
-
-def is_public(address: str) -> bool:
-    """True for an IP address on the open internet: not private, loopback, link-local, shared, reserved or multicast.
-
-    Addresses that carry an IPv4 address inside (mapped, 6to4, NAT64, Teredo) are judged by both.
-    """
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
-        inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inside is not None and not is_public(str(inside)):
-            return False
-        if ip.ipv4_mapped is not None:
-            return True
-        if ip.is_site_local or int(ip) < 1 << 32:
-            return False
-    elif ip in _PROTOCOLS:
-        return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_PROTOCOLS: Final = ipaddress.IPv4Network("192.0.0.0/24")  # as a whole: Python's releases differ about its parts

@@ -56,6 +56,7 @@ from thingstead.engines.local.broker import LocalBroker
 from thingstead.engines.smtp import NoopMailer, SmtpMailer
 from thingstead.model.files import clean
 from thingstead.model.ids import APP_PREFIX, app_identifier
+from thingstead.model.outbound import allowed
 from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
@@ -171,6 +172,7 @@ async def _wire(
     objects_cache: Cache,
     files: Files,
 ) -> Built:
+    allow = allowed(settings.outbound_allow)
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
     hub = InProcessHub()
     metrics = Metrics(clock, perf_counter, enabled=settings.metrics_enabled)
@@ -231,7 +233,7 @@ async def _wire(
     river = River(store.queue, objects, tenants, webhooks, settings)
 
     def smtp(server: MailServer) -> Mailer:
-        connect = partial(connected, allow_private=server.private)
+        connect = partial(connected, allowed=allow, trusted=server.private)
         return SmtpMailer(server, clock, entropy, connect=connect)
 
     backend = Backend(

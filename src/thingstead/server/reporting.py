@@ -1,7 +1,7 @@
 """Metrics on their way out: `para-metrics.log`, and Graphite (objects.md 18).
 
 Promises: a Graphite that does not answer is told once in the log, and again after it has worked; nothing waits for it.
-The hosts that apps other than root name are refused at private addresses, unless `apps.allow_private`.
+The hosts that apps other than root name are refused at private addresses, unless in `para.outbound_allow`.
 An app's metrics go where its setting `metricsGraphiteReporter` says, `{"host", "port"}`. These settings are mirrored in
 `Registry:GraphiteReporter` of the root app, one member an app, which is read again every minute; without the setting
 the push stops.
@@ -19,6 +19,7 @@ from thingstead.core.outbound import connected
 from thingstead.model.errors import AppNotFound, MalformedBody, NotFound, ThingsteadError
 from thingstead.model.metrics import TICK, filled, graphite, logged
 from thingstead.model.objects import NOT_CUSTOM
+from thingstead.model.outbound import allowed
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object, parse
@@ -41,6 +42,7 @@ class Reporter:
         self._backend = backend
         self._metrics = backend.metrics
         self._settings = settings
+        self._allowed = allowed(settings.outbound_allow)
         self._root = backend.tenants.root
         self._instance = settings.instance_id or str(settings.worker_id)
         self._targets: dict[str, tuple[str, int]] = {}
@@ -146,8 +148,7 @@ class Reporter:
         what = f"Graphite of {app}"
         try:
             async with asyncio.timeout(_PUSH_SECONDS):
-                private = app in (SYSTEM, self._root) or self._settings.apps_allow_private
-                made = await connected(*target, allow_private=private)
+                made = await connected(*target, allowed=self._allowed, trusted=app in (SYSTEM, self._root))
                 _, writer = await asyncio.open_connection(sock=made)
                 try:
                     writer.write(body)
