@@ -1,4 +1,4 @@
-"""Every provider of sign-ins that is reached over OAuth, by its name (identity.md 8.2-8.4). Mattermost is none of them."""
+"""Every provider of sign-ins that is reached over OAuth, by its name (identity.md 8.2-8.4). Mattermost is not."""
 
 from thingstead.core.outbound import Outbound
 from thingstead.core.signin.calls import Calls
