@@ -9,12 +9,13 @@ import base64
 import binascii
 import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
 from cachebox import LRUCache
 
+from thingstead.core.delegated import FIELD as DELEGATED
 from thingstead.core.shapes import object_of
 from thingstead.core.tenants import App, Tenants, identifier_of
 from thingstead.core.token_secrets import TokenSecrets
@@ -27,6 +28,7 @@ from thingstead.model.errors import (
     InvalidToken,
     Unauthenticated,
 )
+from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.signatures import Authorization
@@ -63,6 +65,7 @@ class Proven(msgspec.Struct, frozen=True):
     rev: int = 0  # of the user's object
     token_secret: str = ""  # of the user
     active: bool = True
+    delegated: bool = False  # a provider has the last word on the user
 
 
 class Identity:
@@ -78,6 +81,8 @@ class Identity:
         self._clock = clock
         self._root_path = settings.root_path
         self._verified: LRUCache[str, Proven | None] = LRUCache(CACHED_TOKENS)
+        self.still_valid: Callable[[App, Object], Awaitable[bool]] | None = None
+        """Asks the provider of a user whose tokens stay with it (identity.md 6.2, 8.4)."""
 
     async def signed(self, request: SignedRequest) -> Principal:
         """The app that signed a request. Raises ExpiredSignature, BadSignature, AppNotFound, Forbidden."""
@@ -126,6 +131,13 @@ class Identity:
         _check_active(app)
         if not held.active:
             raise InvalidToken("the user is not active", field="sub")
+        if (
+            held.delegated
+            and row is not None
+            and self.still_valid is not None
+            and not await self.still_valid(app, object_of(row))
+        ):
+            raise InvalidToken("the provider does not confirm the user", field="sub")
         return held
 
     def _verify(self, token: str, app: App, row: StoredObject | None) -> Proven:
@@ -138,7 +150,8 @@ class Identity:
         claims = tokens.verify(token, app.secret + token_secret)
         groups = user.own.get("groups")
         principal = Principal("user", app.identifier, user.id, groups=groups if isinstance(groups, str) else "")
-        return Proven(principal, claims, app.secret, row.rev, token_secret, user.own.get("active") is True)
+        active = user.own.get("active") is True
+        return Proven(principal, claims, app.secret, row.rev, token_secret, active, DELEGATED in user.hidden)
 
     async def bearer(self, token: str, *, about_me: bool = False) -> Principal:
         """The app of a super token, or the user of a user's token; those of root only to ask who they are (`about_me`).

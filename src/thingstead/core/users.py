@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from thingstead.core.audit import Audit
+from thingstead.core.delegated import FIELD as DELEGATED
+from thingstead.core.delegated import DelegatedTokens
 from thingstead.core.kinds.user import identifier_object, is_identifier
 from thingstead.core.objects import Draft, Objects
 from thingstead.core.passwords import Passwords
@@ -28,7 +30,7 @@ from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.query.sort import SortBy
 from thingstead.model.settings import Settings
-from thingstead.model.users import Picture, Profile
+from thingstead.model.users import Delegated, Picture, Profile
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
@@ -49,6 +51,7 @@ class Users:
         search: Search,
         passwords: Passwords,
         secrets: TokenSecrets,
+        delegated: DelegatedTokens,
         files: Files,
         audit: Audit,
         settings: Settings,
@@ -60,6 +63,7 @@ class Users:
         self._search = search
         self._passwords = passwords
         self._secrets = secrets
+        self._delegated = delegated
         self._files = files
         self._audit = audit
         self._settings = settings
@@ -118,14 +122,15 @@ class Users:
         picture = await self._picture(app, id, profile.avatar) or profile.picture.partition("?")[0]
         body: JsonObject = {
             "identifier": profile.identifier,
-            "email": email or f"{id}@{profile.domain}",
+            "email": email or _address(profile.fallback) or f"{id}@{profile.domain}",
             "name": users.clean_name(profile.name) or profile.no_name,
             "active": True,
             "groups": profile.groups or users.USERS,
             "picture": picture,
-            **_delegated(profile),
         }
         hidden: JsonObject = {} if profile.email_proven or not email else {UNVERIFIED: email}
+        if profile.delegated is not None:
+            hidden[DELEGATED] = self._delegated.sealed(app.identifier, id, profile.delegated)
         return await self._create(app, id, body, {**hidden, rules.HASH: self._unknown_hash()})
 
     async def _create(self, app: App, id: str, body: JsonObject, hidden: JsonObject) -> Object:
@@ -148,7 +153,6 @@ class Users:
             changes["email"] = email
         if profile.groups:
             changes["groups"] = profile.groups
-        changes |= _delegated(profile)
         name = users.clean_name(profile.name)
 
         def edit(present: Mapping[str, Object]) -> list[Object]:
@@ -162,14 +166,17 @@ class Users:
                 written.append(self._identifier(app.identifier, identifier, user.id, self._unknown_hash()))
             elif held.creatorid != user.id:
                 raise failed("identifier_taken")
-            before = (dict(there.own), there.name, there.hidden.get(UNVERIFIED))
+            before = (dict(there.own), there.name, dict(there.hidden))
             there.own.update(changes)
             there.name = name or there.name
             if email and profile.email_proven:
                 there.hidden.pop(UNVERIFIED, None)
             elif email and email != before[0].get("email"):
                 there.hidden[UNVERIFIED] = email
-            if (there.own, there.name, there.hidden.get(UNVERIFIED)) != before:
+            there.hidden.pop(DELEGATED, None)  # of the provider before
+            if profile.delegated is not None:
+                there.hidden[DELEGATED] = self._delegated.sealed(app.identifier, user.id, profile.delegated)
+            if (there.own, there.name, there.hidden) != before:
                 written.append(there)
             return written
 
@@ -312,6 +319,18 @@ class Users:
 
         return (await self._objects.rewrite(app, [id], edit))[0], secret
 
+    async def keep_delegated(self, app: str, id: str, given: Delegated) -> None:
+        """Store what a provider gave in place of the tokens that stay with a user, if some do."""
+
+        def edit(present: Mapping[str, Object]) -> list[Object]:
+            user = present.get(id)
+            if user is None or DELEGATED not in user.hidden:
+                return []
+            user.hidden[DELEGATED] = self._delegated.sealed(app, id, given)
+            return [user]
+
+        await self._objects.rewrite(app, [id], edit)
+
     def token_secret(self, user: Object) -> str:
         """A user's token secret. Raises Unavailable if it was sealed under another key."""
         return self._secrets.of(user)
@@ -325,17 +344,6 @@ def _address(email: str) -> str:
     """An e-mail address as users keep it; "" for what is none."""
     email = email.strip().lower()
     return email if is_email(email) else ""
-
-
-def _delegated(profile: Profile) -> JsonObject:
-    given = profile.delegated
-    if given is None:
-        return {}
-    return {
-        "idpAccessToken": given.access_token,
-        "idpRefreshToken": given.refresh_token,
-        "idpIdToken": given.id_token,
-    }
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

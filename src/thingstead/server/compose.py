@@ -16,6 +16,7 @@ from thingstead.core.backend import Backend
 from thingstead.core.backlog import Backlog
 from thingstead.core.cached import SPACE as UNSTORED
 from thingstead.core.cached import CachedStore, TimedCache
+from thingstead.core.delegated import DelegatedTokens
 from thingstead.core.follow import Catalogue
 from thingstead.core.health import Health
 from thingstead.core.identity import Identity
@@ -32,7 +33,7 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
-from thingstead.core.outbound import connected
+from thingstead.core.outbound import Outbound, connected
 from thingstead.core.outbox import Outbox
 from thingstead.core.passwords import Passwords
 from thingstead.core.reindex import Reindexer
@@ -40,10 +41,12 @@ from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
+from thingstead.core.signin.delegation import Delegation
 from thingstead.core.signin.password import Password
 from thingstead.core.signin.passwordless import Passwordless
 from thingstead.core.signin.provider import Provider
 from thingstead.core.signin.signing import SignIn
+from thingstead.core.signin.social import SocialProviders
 from thingstead.core.states import States
 from thingstead.core.tenants import Keys, Tenants
 from thingstead.core.things import Things
@@ -83,11 +86,13 @@ class Built(msgspec.Struct, frozen=True):
     local: LocalBroker
     app_kind: AppKind
     passwords: Passwords
+    outbound: Outbound  # of sign-ins
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
         """Settle what was submitted, then close hub, search and store."""
         self.passwords.close()
+        await self.outbound.close()
         await self.backend.river.close()
         await self.backend.webhooks.close()
         await self.backend.ingest.close()
@@ -220,8 +225,13 @@ async def _wire(
     identity = Identity(store, tenants, settings, clock, secrets)
     audit = Audit(clock)
     passwords = Passwords()
-    users = Users(objects, search, passwords, secrets, files, audit, settings, clock, ids, entropy)
+    delegated = DelegatedTokens(sealer)
+    users = Users(objects, search, passwords, secrets, delegated, files, audit, settings, clock, ids, entropy)
+    outbound = Outbound(allow)
+    social = SocialProviders(tenants, outbound, clock, entropy)
+    identity.still_valid = Delegation(social.generic.values(), delegated, users.keep_delegated).still_valid
     providers: dict[str, Provider] = {
+        **social.by_name,
         "password": Password(users),
         "generic": Password(users),
         "passwordless": Passwordless(users, tenants, secrets, clock),
@@ -274,7 +284,7 @@ async def _wire(
     if settings.webhooks_enabled or settings.queue_link_enabled:
         webhooks.start()
         river.start()
-    return Built(backend, local, app, passwords, root_keys)
+    return Built(backend, local, app, passwords, outbound, root_keys)
 
 
 def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock, settings: Settings) -> Health:

@@ -7,9 +7,10 @@ confirmed is refused, also while the provider does not answer. Costs nothing for
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
 
+from thingstead.core.delegated import DelegatedTokens
 from thingstead.core.signin.oauth_generic import GenericOAuth
 from thingstead.core.tenants import App
 from thingstead.model.errors import SignInFailed
@@ -17,25 +18,16 @@ from thingstead.model.oauth_generic import Generic, profile
 from thingstead.model.objects import Object
 from thingstead.model.users import Delegated
 
-ACCESS: Final = "idpAccessToken"
-REFRESH: Final = "idpRefreshToken"
-ID: Final = "idpIdToken"
-
-Keep: TypeAlias = Callable[[App, Object, Delegated], Awaitable[None]]
-"""Stores a user's new tokens in place of those the user object has."""
-
-
-def delegated(user: Object) -> Delegated | None:
-    """The tokens that stay with a user; None: none do."""
-    access, refresh, id_token = (_text(user, name) for name in (ACCESS, REFRESH, ID))
-    return Delegated(access, refresh, id_token) if access else None
+Keep: TypeAlias = Callable[[str, str, Delegated], Awaitable[None]]
+"""Stores the new tokens of a user of an app in place of those that stay with it."""
 
 
 class Delegation:
     """See the module's docstring. `providers` are the generic ones, `keep` stores what a refresh brought."""
 
-    def __init__(self, providers: Mapping[str, GenericOAuth], keep: Keep) -> None:
-        self._providers = providers  # by the prefix of their identifiers
+    def __init__(self, providers: Iterable[GenericOAuth], tokens: DelegatedTokens, keep: Keep) -> None:
+        self._providers = {f"oa2{provider.alias}": provider for provider in providers}  # by prefix of identifiers
+        self._tokens = tokens
         self._keep = keep
         self._asking: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
@@ -44,8 +36,9 @@ class Delegation:
 
         A user without tokens, or whose identifier is not of a provider that delegates now, needs nobody's word.
         """
-        held = delegated(user)
-        identifier = _text(user, "identifier")
+        held = self._tokens.of(user)
+        identifier = user.own.get("identifier")
+        identifier = identifier if isinstance(identifier, str) else ""
         provider = self._providers.get(identifier.partition(":")[0])
         if held is None or provider is None or not (known := provider.of(app)).delegation:
             return True
@@ -70,7 +63,7 @@ class Delegation:
         except SignInFailed:
             return False
         fresh = Delegated(given.access, given.refresh or held.refresh_token, given.id_token or held.id_token)
-        await self._keep(app, user, fresh)  # first: the provider may have ended the old refresh token
+        await self._keep(app.identifier, user.id, fresh)  # first: the provider may have ended the old refresh token
         return await self._opens(app, provider, known, fresh.access_token, identifier)
 
     async def _opens(self, app: App, provider: GenericOAuth, known: Generic, access: str, identifier: str) -> bool:
@@ -80,8 +73,3 @@ class Delegation:
         except SignInFailed:
             return False
         return found is not None and found.identifier == identifier
-
-
-def _text(user: Object, name: str) -> str:
-    value = user.own.get(name)
-    return value if isinstance(value, str) else ""
