@@ -9,9 +9,14 @@ import pytest
 
 from support.environment import CountingIds, ManualClock
 from support.keycloak import Keycloak
+from support.samba import Samba
 from support.server import Server
+from support.slapd import Slapd
 from support.stages import STAGES, Stage
 
+COMMANDS = {"keycloak": ("java", "mvn"), "samba": ("samba", "samba-tool"), "slapd": ("slapd", "ldapadd")}
+"""What the fixtures of real servers need."""
+SLOW = ("keycloak", "samba")
 ORDER = ("model", "ports", "engines", "core", "transports", "doors", "server")
 
 
@@ -19,10 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """By folder from the lowest floor up, then the tests of no floor, then `slow`, then `faults`."""
     here = Path(__file__).parent
     for item in items:
-        if "keycloak" in getattr(item, "fixturenames", ()):
+        asked = getattr(item, "fixturenames", ())
+        for fixture in (name for name in COMMANDS if name in asked):
+            item.add_marker(pytest.mark.servers(*COMMANDS[fixture]))
+            if fixture in SLOW:
+                item.add_marker(pytest.mark.slow)
+        if "keycloak" in asked:
             # The first of them starts it, and on a new machine fetches it.
-            for marker in (pytest.mark.servers("java", "mvn"), pytest.mark.slow, pytest.mark.timeout(600)):
-                item.add_marker(marker)
+            item.add_marker(pytest.mark.timeout(600))
 
     def rank(item: pytest.Item) -> tuple[bool, bool, int]:
         floor = item.path.relative_to(here).parts[0]
@@ -73,6 +82,22 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
     """A real Keycloak without realms but its own; make one a test file. Tests that ask for it are `slow`."""
     with Keycloak(tmp_path_factory.mktemp("keycloak")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """A real OpenLDAP with nobody in it; tests add people of names of their own."""
+    started = Slapd(tmp_path_factory.mktemp("slapd") / "ldap")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """A real Active Directory. Tests that ask for it are `slow`: the clean machine has none."""
+    started = Samba(tmp_path_factory.mktemp("samba"))
+    yield started
+    started.stop()
 
 
 @pytest.fixture

@@ -49,9 +49,12 @@ def _directories() -> Iterator[tuple[str, Row]]:
         ("mods_group_node", "", "group of moderators"),
         ("admins_group_node", "", "group of administrators"),
         ("compare_passwords", "", "compare passwords instead of binding"),
+        ("displayname_attribute", "cn", "attribute of a person's name"),
+        ("ca_certificate", "", "authorities of the directory's certificate, PEM or its Base64; empty: the system's"),
     ):
         yield f"security.ldap.{name}", (default, about)
     yield "security.ldap.username_as_name", (False, "use the login as name")
+    yield "security.ldap.start_tls", (False, "encrypt ldap:// with StartTLS, and check the certificate")
     for number in ("", "second", "third"):
         prefix = f"security.oauth{number}."
         for name, default, about in (
