@@ -93,6 +93,7 @@ def _directories() -> Iterator[tuple[str, Row]]:
 _SAML_ATTRIBUTES: Final = ("id", "picture", "email", "name", "firstname", "lastname")
 _SAML_FLAGS: Final = (
     "authnrequest_signed",
+    "authrequest_signed",
     "want_messages_signed",
     "want_assertions_signed",
     "want_assertions_encrypted",
