@@ -638,6 +638,26 @@ def test_a_real_provider_signs_people_in(tmp_path: Path, realm: Realm) -> None:
     with_saml(tmp_path, test, options, own=False)
 
 
+def test_who_signed_in_there_has_a_token_of_ours(tmp_path: Path, realm: Realm) -> None:
+    async def test() -> None:
+        async with open_backend(tmp_path, outbound_allow="127.0.0.1") as backend:
+            app, _ = await backend.tenants.create("plant")
+            settings = {"sp.entityid": HERE, "idp.metadata_url": f"{realm.saml}/descriptor"}
+            for name, value in settings.items():
+                await backend.tenants.put_setting("plant", f"security.saml.{name}", value)
+            app = await backend.tenants.get("plant")
+            saml = backend.signin.providers["saml"]
+            assert isinstance(saml, Saml)
+            url = await saml.begin(app, HERE, RELAY)
+            landed = await asyncio.to_thread(Browser().sign_in, url, "jane", "janes")
+            signed = await backend.signin.with_profile(app, await saml.finish(app, HERE, landed.form))
+            assert (signed.user.own["identifier"], signed.user.own["groups"]) == ("saml:jane", "users")
+            principal = await backend.identity.bearer(signed.token)
+            assert (principal.kind, principal.app, principal.id) == ("user", "plant", signed.user.id)
+
+    run(test())
+
+
 def test_a_real_provider_takes_signed_requests_and_encrypts(tmp_path: Path, realm: Realm) -> None:
     async def test(found: Asking) -> None:
         landed = await asyncio.to_thread(Browser().sign_in, await found.begin(), "jane", "janes")

@@ -40,11 +40,14 @@ password = sys.argv[2]
 sam.newuser("ann", password, givenname="Ann", surname="Archer", mailaddress="ann@corp.example")
 sam.newuser("bob", password, givenname="Bob", surname="Baker")
 sam.newuser("mia", password, givenname="Mia", surname="Miller", mailaddress="mia@corp.example")
+sam.newuser("lea", password, givenname="Lea", surname="Lang", mailaddress="lea@corp.example")
 sam.newuser("gone", password)
 sam.newgroup("Plant Admins")
 sam.newgroup("Plant Mods")
+sam.newgroup("Leavers")
 sam.add_remove_group_members("Plant Admins", ["ann"], add_members_operation=True)
 sam.add_remove_group_members("Plant Mods", ["mia"], add_members_operation=True)
+sam.add_remove_group_members("Leavers", ["lea"], add_members_operation=True)
 sam.disable_account("(sAMAccountName=gone)")
 """
 

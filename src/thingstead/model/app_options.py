@@ -72,25 +72,33 @@ def _directories() -> Iterator[tuple[str, Row]]:
         for name in ("id", "picture", "email", "name", "given_name", "family_name"):
             yield f"{prefix}parameters.{name}", ("sub" if name == "id" else name, f"claim that holds the {name}")
     for name, about in (
-        ("sp.entityid", "our entity id"),
-        ("sp.assertion_consumer_service.url", "where assertions are posted"),
-        ("sp.nameidformat", "format of name ids"),
-        ("sp.x509cert", "our certificate"),
-        ("sp.privatekey", "our private key"),
+        ("sp.entityid", "our entity id, the URL of /saml_auth/{appid}"),
+        ("sp.assertion_consumer_service.url", "where assertions are posted; empty: the entity id"),
+        ("sp.nameidformat", "format of name ids; empty: unspecified"),
+        ("sp.x509cert", "our certificate, Base64 of PEM"),
+        ("sp.privatekey", "our private key, Base64 of PEM"),
         ("idp.entityid", "the provider's entity id"),
         ("idp.single_sign_on_service.url", "where the provider signs in"),
-        ("idp.x509cert", "the provider's certificate"),
-        ("idp.metadata_url", "where the provider describes itself"),
-        ("security.signature_algorithm", "algorithm of signatures"),
-        *((f"attributes.{name}", f"attribute of the {name}") for name in _SAML_ATTRIBUTES),
-        ("domain", "domain of people without an address"),
+        ("idp.x509cert", "the provider's certificate, Base64 of PEM"),
+        ("idp.metadata_url", "where the provider describes itself; what is set outright overrides it"),
+        ("security.signature_algorithm", "rsa-sha256, rsa-sha384, rsa-sha512 or their URI; empty: rsa-sha256"),
+        *((f"attributes.{name}", f"attribute of the {name}; empty: {own}") for name, own in _SAML_ATTRIBUTES.items()),
+        ("domain", "domain of people without an address; empty: paraio.com"),
     ):
         yield f"security.saml.{name}", ("", about)
     for name in _SAML_FLAGS:
-        yield f"security.saml.security.{name}", (name == "want_xml_validation", name.replace("_", " "))
+        yield f"security.saml.security.{name}", (False, name.replace("_", " "))
+    yield "security.saml.security.want_xml_validation", (True, "check responses against the schema; here always")
 
 
-_SAML_ATTRIBUTES: Final = ("id", "picture", "email", "name", "firstname", "lastname")
+_SAML_ATTRIBUTES: Final[Mapping[str, str]] = {
+    "id": "UserID",
+    "picture": "Picture",
+    "email": "EmailAddress",
+    "name": "GivenName",
+    "firstname": "FirstName",
+    "lastname": "LastName",
+}
 _SAML_FLAGS: Final = (
     "authnrequest_signed",
     "authrequest_signed",
@@ -99,7 +107,6 @@ _SAML_FLAGS: Final = (
     "want_assertions_encrypted",
     "want_nameid_encrypted",
     "sign_metadata",
-    "want_xml_validation",
 )
 
 

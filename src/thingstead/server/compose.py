@@ -42,9 +42,11 @@ from thingstead.core.river import River
 from thingstead.core.sealing import Sealer
 from thingstead.core.search import Search
 from thingstead.core.signin.delegation import Delegation
+from thingstead.core.signin.ldap import Ldap
 from thingstead.core.signin.password import Password
 from thingstead.core.signin.passwordless import Passwordless
 from thingstead.core.signin.provider import Provider
+from thingstead.core.signin.saml import Saml
 from thingstead.core.signin.signing import SignIn
 from thingstead.core.signin.social import SocialProviders
 from thingstead.core.states import States
@@ -87,11 +89,13 @@ class Built(msgspec.Struct, frozen=True):
     app_kind: AppKind
     passwords: Passwords
     outbound: Outbound  # of sign-ins
+    ldap: Ldap
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
         """Settle what was submitted, then close hub, search and store."""
         self.passwords.close()
+        self.ldap.close()
         await self.outbound.close()
         await self.backend.river.close()
         await self.backend.webhooks.close()
@@ -230,11 +234,14 @@ async def _wire(
     outbound = Outbound(allow)
     social = SocialProviders(tenants, outbound, clock, entropy)
     identity.still_valid = Delegation(social.generic.values(), delegated, users.keep_delegated).still_valid
+    ldap = Ldap(tenants, allow)
     providers: dict[str, Provider] = {
         **social.by_name,
         "password": Password(users),
         "generic": Password(users),
         "passwordless": Passwordless(users, tenants, secrets, clock),
+        "ldap": ldap,
+        "saml": Saml(tenants, outbound, store, clock),
     }
     things = Things(store, ids, objects, ingest, thing)
     agents = Agents(objects, things, tenants, settings, sealer)
@@ -284,7 +291,7 @@ async def _wire(
     if settings.webhooks_enabled or settings.queue_link_enabled:
         webhooks.start()
         river.start()
-    return Built(backend, local, app, passwords, outbound, root_keys)
+    return Built(backend, local, app, passwords, outbound, ldap, root_keys)
 
 
 def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock, settings: Settings) -> Health:

@@ -102,8 +102,10 @@ def _look_up(
     known: Directory, name: str, password: str, addresses: list[str], seconds: float
 ) -> tuple[str, Attributes] | str | None:
     """In a thread: name and attributes of the person's entry, None if the password is not theirs, or why not."""
-    from thingstead.core.signin import ldap_client
-
+    try:
+        from thingstead.core.signin import ldap_client
+    except ImportError:
+        return "ldap3_not_installed"
     try:
         entry = ldap_client.look_up(known, name, password, addresses, seconds)
     except ldap_client.Unanswered as error:

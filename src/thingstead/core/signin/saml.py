@@ -224,8 +224,10 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 def _attempt(work: Callable[[], _T]) -> "_T | _Failure":
-    from thingstead.core.signin import saml_client
-
+    try:
+        from thingstead.core.signin import saml_client
+    except Exception as error:  # not only ImportError: xmlsec refuses an lxml that was built with another libxml2
+        return _Failure(f"python3-saml and xmlsec cannot be used here: {error!r}")
     try:
         return work()
     except saml_client.Refused as error:
