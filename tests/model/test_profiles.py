@@ -491,7 +491,7 @@ def test_claims_are_meant_for_us_and_for_now(change: dict[str, Any], holds: bool
         (b"RIFF\x00\n\x00\x00WEBPVP8 ", "webp"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None),
         (b"<html>\x89PNG\r\n\x1a\n", None),
-        (b"", {}),
+        (b"", None),
         (b"GIF89a" + b"\0" * MOST, None),
     ],
 )
