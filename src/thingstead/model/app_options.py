@@ -62,7 +62,7 @@ def _directories() -> Iterator[tuple[str, Row]]:
             ("token_url", "", "where tokens are had"),
             ("scope", "", "scope asked for"),
             ("accept_header", "", "Accept header sent"),
-            ("domain", "paraio.com", "domain of people without an address"),
+            ("domain", "", "domain of people without an address; empty: paraio.com"),
             ("issuer", "", "issuer of ID tokens, which are checked by its published keys; empty: they are not used"),
         ):
             yield prefix + name, (default, about)
