@@ -4,6 +4,7 @@ from thingstead.core.objects import Objects
 from thingstead.core.search import Search
 from thingstead.core.tenants import Tenants
 from thingstead.model import ids
+from thingstead.model.audit import trail_of
 from thingstead.model.principals import Principal
 from thingstead.ports.cache import Cache
 
@@ -24,6 +25,7 @@ async def delete_app(
     await _empty(objects, search, cache, identifier, actor)
     await objects.delete(tenants.root, id, actor)
     await _empty(objects, search, cache, identifier, actor)
+    await _empty(objects, search, cache, trail_of(identifier), actor)
     return True
 
 

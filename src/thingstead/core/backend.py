@@ -11,6 +11,7 @@ from thingstead.core.audit import Audit
 from thingstead.core.health import Health
 from thingstead.core.identity import Identity
 from thingstead.core.ingest import Ingest
+from thingstead.core.limits import Limits
 from thingstead.core.links import Links
 from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
@@ -57,6 +58,7 @@ class Backend(msgspec.Struct, frozen=True):
     users: Users
     signin: SignIn
     audit: Audit
+    limits: Limits
     agents: Agents
     measures: Measures
     links: Links

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model import objects as model
+from thingstead.model.audit import trail_of
 from thingstead.model.ids import APP_PREFIX
 from thingstead.ports.environment import Ids
 from thingstead.ports.index import Document
@@ -39,8 +40,9 @@ class Catalogue:
         async for rows in self._pages(self._root, "app"):
             apps += [name for row in rows if (name := row.id.removeprefix(APP_PREFIX)) != self._root]
         for app in apps:
-            async for rows in self._pages(app, None):
-                yield _documents(rows)
+            for tenant in (app, trail_of(app)):
+                async for rows in self._pages(tenant, None):
+                    yield _documents(rows)
 
     async def _pages(self, app: str, type: str | None) -> AsyncIterator[list[StoredObject]]:
         after = 0

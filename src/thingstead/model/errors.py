@@ -133,6 +133,12 @@ class LimitReached(ThingsteadError):
     code = "limit_reached"
 
 
+class TooManyRequests(LimitReached):
+    """Somebody asks too often. `details["retry_after"]`: the seconds to wait."""
+
+    code = "too_many_requests"
+
+
 class CutOff(LimitReached):
     """A live listener fell behind its bound, or may have missed events, and was cut off (ports/hub)."""
 

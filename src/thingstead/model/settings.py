@@ -149,6 +149,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     per_app: Mapping[str, Any] = {}
     """What the configuration says of keys of model/app_options, without `para.`; it counts for the root app only."""
+    limits_sign_in: Annotated[
+        int, _key("limits.sign_in", "tries to sign in, a minute and client address; 0: no limit", 0)
+    ] = 60
+    limits_refused: Annotated[
+        int,
+        _key(
+            "limits.refused",
+            "proofs missing or wrong, a minute and client address; 0: no limit; -1: 600, and no limit at loopback",
+            -1,
+        ),
+    ] = -1
+    limits_address: Annotated[
+        int, _key("limits.address", "HTTP requests a minute and client address; 0: no limit", 0)
+    ] = 0
+    limits_guest: Annotated[
+        int,
+        _key(
+            "limits.guest",
+            "requests of guests of an app, a minute and address; 0: no limit; -1: 600, and no limit at loopback",
+            -1,
+        ),
+    ] = -1
+    limits_user: Annotated[int, _key("limits.user", "requests of a user in a minute; 0: no limit", 0)] = 30_000
+    limits_thing: Annotated[int, _key("limits.thing", "HTTP requests of a thing in a minute; 0: no limit", 0)] = 0
+    limits_app: Annotated[int, _key("limits.app", "requests of an app in a minute; 0: no limit", 0)] = 0
+    audit_enabled: Annotated[bool, _key("audit.enabled", "keep the audit trail as objects that apps can read")] = True
+    audit_max_entries: Annotated[
+        int, _key("audit.max_entries", "entries of an app's trail; the oldest go first", 1)
+    ] = 10_000
+    audit_max_days: Annotated[int, _key("audit.max_days", "age at which entries of the trail go, days", 1)] = 90
     cors_enabled: Annotated[bool, _key("para.cors_enabled", "browsers of other sites may call /v1 and /jwt_auth")] = (
         True
     )
@@ -167,6 +197,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _key("http.certificate", "file: PEM certificate chain; the main port is then HTTPS")
     ] = ""
     http_key: Annotated[str, _key("http.key", "file: PEM private key of http.certificate")] = ""
+    http_max_connections: Annotated[
+        int, _key("http.max_connections", "connections of each HTTP listener at once", 1)
+    ] = 10_000
+    http_max_connections_per_address: Annotated[
+        int,
+        _key(
+            "http.max_connections_per_address",
+            "of one client at one listener; trusted proxies have no limit; 0: no limit; -1: 1000, and none at loopback",
+            -1,
+        ),
+    ] = -1
+    http_head_timeout: Annotated[
+        int, _key("http.head_timeout", "time for the head of a request, from its first byte or the connection's, s", 1)
+    ] = 20
+    http_idle_timeout: Annotated[
+        int,
+        _key("http.idle_timeout", "time in which a client must send more of a body, or take more of an answer, s", 1),
+    ] = 60
+    http_max_frame: Annotated[
+        int, _key("http.max_frame", "largest message of a WebSocket, at least mqtt.max_packet", 1024)
+    ] = 1_048_576
     webhooks_enabled: Annotated[bool, _key("para.webhooks_enabled", "send events to webhooks")] = False
     max_failed_webhook_attempts: Annotated[
         int, _key("para.max_failed_webhook_attempts", "failures before a webhook is disabled", 1)
@@ -209,6 +260,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     chain_max_points: Annotated[int, _key("chain.max_points", "most points of one window", 1)] = 1_000_000
     chain_ws_queue: Annotated[int, _key("chain.ws_queue", "messages a slow stream may lag behind", 1)] = 10_000
     mqtt_host: Annotated[str, _key("mqtt.host", "host name that devices are told; empty: the bound address")] = ""
+    mqtt_max_connections: Annotated[
+        int, _key("mqtt.max_connections", "MQTT connections at once, WebSockets included", 1)
+    ] = 50_000
+    mqtt_max_connections_per_address: Annotated[
+        int,
+        _key("mqtt.max_connections_per_address", "of one client; 0: no limit; -1: 5000, and no limit at loopback", -1),
+    ] = -1
+    mqtt_connects: Annotated[
+        int,
+        _key("mqtt.connects", "MQTT connects, a minute and address; 0: no limit; -1: 6000, and none at loopback", -1),
+    ] = -1
+    mqtt_failed_authentications: Annotated[
+        int, _key("mqtt.failed_authentications", "of one address in a minute, then it is refused for a minute", 1)
+    ] = 10
+    mqtt_publish_rate: Annotated[
+        int, _key("mqtt.publish_rate", "messages that a client may publish in a second; 0: no limit", 0)
+    ] = 0
     mqtt_max_packet: Annotated[int, _key("mqtt.max_packet", "largest MQTT packet", 1024)] = 131_072
     things_default_broker: Annotated[str, _key("things.default_broker", "service broker of new things")] = "Local"
     trusted_proxies: Annotated[

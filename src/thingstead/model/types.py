@@ -165,6 +165,13 @@ _SPECS = (
     TypeSpec("site", custom=True, listed=False),
     TypeSpec("sensor", {"series": Field(integer_of, hidden=True, server=True)}, custom=True, listed=False),
     TypeSpec("metadata", custom=True, listed=False),
+    TypeSpec(
+        "audit",  # entries of the audit trail, which only the server writes (model/audit)
+        {n: Field() for n in ("event", "actor", "outcome", "resource", "right", "rule", "reason", "address", "door")}
+        | {n: Field(integer_of, default=0) for n in ("count", "first", "last")},
+        custom=True,
+        listed=False,
+    ),
     TypeSpec("entity", {"entity": Field(object_of, server=True)}, custom=True, listed=False),
     TypeSpec("service_group", {"secrets": Field(object_of, hidden=True, server=True)}, custom=True, listed=False),
 )

@@ -24,10 +24,11 @@ from thingstead.core.ingest import Ingest
 from thingstead.core.kinds.base import Kind
 from thingstead.core.kinds.group import GroupKind
 from thingstead.core.kinds.links import LinkerKind, VoteKind
-from thingstead.core.kinds.plain import AppKind, EntityKind, SensorKind, TagKind
+from thingstead.core.kinds.plain import AppKind, AuditKind, EntityKind, SensorKind, TagKind
 from thingstead.core.kinds.thing import ThingKind
 from thingstead.core.kinds.user import UserKind
 from thingstead.core.kinds.webhook import WebhookKind
+from thingstead.core.limits import Limits
 from thingstead.core.links import Links
 from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
@@ -97,6 +98,7 @@ class Built(msgspec.Struct, frozen=True):
         self.passwords.close()
         self.ldap.close()
         await self.outbound.close()
+        await self.backend.audit.close()
         await self.backend.river.close()
         await self.backend.webhooks.close()
         await self.backend.ingest.close()
@@ -208,12 +210,14 @@ async def _wire(
     backlog = Backlog(store.queue, settings.webhooks_max_backlog)
     outbox = Outbox(store, clock, backlog, enabled=settings.webhooks_enabled)
     tenants = Tenants(store, settings, clock, ids, entropy, sealer, hub, search, outbox)
+    audit = Audit(store, tenants, search, settings, clock, ids)
     thing = ThingKind(store, clock, {local.name: local}, settings.things_default_broker, sealer)
     app = AppKind(tenants.root, tenants, sealer)
     group = GroupKind(store, sealer)
     secrets = TokenSecrets(sealer, entropy)
     kinds: Mapping[str, Kind] = {
         "app": app,
+        "audit": AuditKind(),
         "entity": EntityKind(clock),
         "linker": LinkerKind(store),
         "sensor": SensorKind(store),
@@ -227,7 +231,6 @@ async def _wire(
     objects = Objects(store, clock, ids, hub, search, tenants, outbox, kinds)
     ingest = Ingest(store, clock, ids, hub, search, outbox)
     identity = Identity(store, tenants, settings, clock, secrets)
-    audit = Audit(clock)
     passwords = Passwords()
     delegated = DelegatedTokens(sealer)
     users = Users(objects, search, passwords, secrets, delegated, files, audit, settings, clock, ids, entropy)
@@ -275,6 +278,7 @@ async def _wire(
         users=users,
         signin=SignIn(providers, users, objects, tenants, identity, audit, settings, clock),
         audit=audit,
+        limits=Limits(settings, clock),
         agents=agents,
         measures=Measures(agents, ingest, tenants, clock),
         links=Links(objects, search),

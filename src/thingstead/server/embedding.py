@@ -80,6 +80,7 @@ async def open(
         held.push_async_callback(built.close)
         if built.root_keys is not None:
             owned.write_root_keys(built.root_keys.access_key, built.root_keys.secret_key)
+        built.backend.audit.start()
         para = Embedded(built.backend)
         held.push_async_callback(para.end)
         para.register(*classes)

@@ -30,7 +30,7 @@ class _Mqtt(Collector):
         stats = self._stats()
         for name in ("connections", "sessions", "subscriptions", "retained"):
             yield GaugeMetricFamily(f"thingstead_mqtt_{name}", f"MQTT {name} now", getattr(stats, name))
-        for name in ("received", "delivered", "dropped", "denied", "refused"):
+        for name in ("received", "delivered", "dropped", "denied", "refused", "limited"):
             yield CounterMetricFamily(
                 f"thingstead_mqtt_{name}", f"MQTT messages or clients {name}", getattr(stats, name)
             )
@@ -48,6 +48,45 @@ class _Requests(Collector):
         for name, listener in self._listeners.items():
             family.add_metric([name], listener.requests, listener.seconds)
         yield family
+
+
+class _Limits(Collector):
+    """What was refused because somebody had too much of it, and what the audit trail did."""
+
+    def __init__(self, backend: Backend, listeners: Mapping[str, HttpListener]) -> None:
+        self._backend = backend
+        self._listeners = listeners
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """By door or listener, and by limit."""
+        reached = CounterMetricFamily("thingstead_limits_reached", "requests over a limit", labels=["door", "limit"])
+        for (door, limit), count in self._backend.limits.reached.items():
+            reached.add_metric([door, limit], count)
+        yield reached
+        opened = GaugeMetricFamily("thingstead_http_connections", "HTTP connections now", labels=["port"])
+        ended = CounterMetricFamily(
+            "thingstead_http_connections_refused", "connections refused or cut", labels=["port", "limit"]
+        )
+        for name, listener in self._listeners.items():
+            guard = listener.guard
+            opened.add_metric([name], guard.places.open)
+            for limit, count in (
+                ("connections", guard.places.full),
+                ("address", guard.places.crowded),
+                ("head", guard.slow_heads),
+                ("idle", guard.idled),
+                ("size", guard.large),
+            ):
+                ended.add_metric([name, limit], count)
+        yield opened
+        yield ended
+        audit = self._backend.audit
+        for name, about in (
+            ("noted", "events noted in the audit trail"),
+            ("written", "writes of its objects"),
+            ("dropped", "entries of it that were never written"),
+        ):
+            yield CounterMetricFamily(f"thingstead_audit_{name}", about, getattr(audit, name))
 
 
 class _Dropped(Collector):
@@ -126,7 +165,13 @@ def ops(backend: Backend, stats: Callable[[], Stats], listeners: Mapping[str, Ht
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     queues = _Queues(backend)
-    for collector in (_Mqtt(stats), _Dropped(backend.metrics), _Requests(listeners), queues):
+    for collector in (
+        _Mqtt(stats),
+        _Dropped(backend.metrics),
+        _Requests(listeners),
+        _Limits(backend, listeners),
+        queues,
+    ):
         registry.register(collector)
 
     async def allowed(scope: Scope) -> bool:

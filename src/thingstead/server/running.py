@@ -1,14 +1,18 @@
 """A running server: the backend, its doors on their listeners, and an orderly end."""
 
 import asyncio
+import resource
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 
 from thingstead.core.backend import Backend
 from thingstead.doors import agent, context, hypermedia, kits, objects, things
+from thingstead.doors.gate import signing_in
 from thingstead.embed.embedded import Embedded
 from thingstead.embed.listeners import Listener
 from thingstead.model.settings import Settings
@@ -24,6 +28,7 @@ from thingstead.server.plugins import Plugins
 from thingstead.server.reporting import Reporter
 from thingstead.server.sessions import StoredSessions
 from thingstead.transports.http import AsgiApp, TrustedProxies
+from thingstead.transports.http.guard import Bounds
 from thingstead.transports.http.gzip import gzipped
 from thingstead.transports.http.serving import HttpListener, is_loopback, server_context
 from thingstead.transports.mqtt.broker import Broker
@@ -32,6 +37,7 @@ from thingstead.transports.mqtt.listeners import serve_tcp
 from thingstead.transports.mqtt.websocket import websocket_app
 
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  not to bind to: devices are told a name instead
+DESCRIPTORS = 256  # of file descriptors, kept for what is no connection: the store, the index, logs
 RENEW_SECONDS = 24 * 3600  # how often the age of the server's certificate is looked at
 
 
@@ -136,6 +142,7 @@ async def start(
     begin, and `listeners` begin after theirs. Raises Unavailable, StoreFailed, NotSupported, InvalidInput for a
     certificate or plug-in that cannot be used, or OSError if an address cannot be bound.
     """
+    room = _connections()
     secure = server_context(settings.http_certificate, settings.http_key)
     plugins = Plugins.of(data.path, settings)
     built = await build(data.path, settings, data.secret_key(SystemEntropy()), store=store, plugins=plugins)
@@ -154,7 +161,14 @@ async def start(
             entropy=backend.entropy,
             authenticate=things.authenticate(backend),
             sessions=StoredSessions(backend.store),
-            limits=Limits(max_packet=settings.mqtt_max_packet),
+            limits=Limits(
+                max_packet=settings.mqtt_max_packet,
+                connections=min(settings.mqtt_max_connections, room),
+                connections_of_address=_lenient(settings.mqtt_max_connections_per_address, 5_000),
+                connects=_lenient(settings.mqtt_connects, 6_000),
+                publish_rate=settings.mqtt_publish_rate,
+                failed_authentications=settings.mqtt_failed_authentications,
+            ),
         )
         shadows = things.Door(backend, broker)
         v1 = objects.app(backend, para.resources, shadows.resources())
@@ -167,12 +181,15 @@ async def start(
 
     def end_sessions(app: str, thing: str | None = None) -> None:
         things.close_sessions(broker, app, thing)
+        if thing is not None:
+            backend.audit.note("credentials_ended", app, "", resource=f"thing/{thing}")
 
     backend.things.on_revoked(end_sessions)
     built.app_kind.disabled = end_sessions
     await broker.start()
     loopback = is_loopback(addresses.host)
-    web_socket = websocket_app(broker, loopback_bound=loopback)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    web_socket = websocket_app(broker, loopback_bound=loopback, client=proxies.client)
     opened: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
     streams, named = hypermedia.app(backend), ops(backend, broker.current_stats, opened)
     doors: dict[str, AsgiApp] = {
@@ -187,9 +204,18 @@ async def start(
     }
     if not settings.api_enabled:
         doors |= {"v1": named, "jwt_auth": named}
+    for name in [name for name in doors if name.endswith("_auth") and name != "jwt_auth"]:  # which counts by itself
+        doors[name] = signing_in(backend, "web", doors[name])
     answered = None
     if files is not None and settings.access_log_enabled:
-        answered = recorder(files.access, backend.clock, TrustedProxies(settings.trusted_proxies))
+        answered = recorder(files.access, backend.clock, proxies)
+    bounds = Bounds(
+        connections=min(settings.http_max_connections, room),
+        of_address=_lenient(settings.http_max_connections_per_address, 1_000),
+        head=settings.http_head_timeout,
+        idle=settings.http_idle_timeout,
+        frame=max(settings.http_max_frame, settings.mqtt_max_packet),
+    )
     try:
         for name, app, port, tls in (
             ("main", below(settings.root_path, main_port(doors, streams)), addresses.port, secure),
@@ -198,7 +224,9 @@ async def start(
             ("context", context.app(backend), addresses.context_port, None),
         ):
             answering = gzipped(app) if settings.gzip_enabled else app
-            opened[name] = HttpListener(answering, addresses.host, port, tls=tls, answered=answered)
+            opened[name] = HttpListener(
+                answering, addresses.host, port, tls=tls, answered=answered, bounds=bounds, proxies=proxies
+            )
         main, north, south, ngsi = opened.values()
         told_host = settings.mqtt_host or (socket.gethostname() if addresses.host in EVERYWHERE else addresses.host)
         mqtt_tls = built.local.ssl_context([told_host])
@@ -217,6 +245,7 @@ async def start(
         await para.end()
         await built.close()
         raise
+    backend.audit.start()
     running = Running(built, para, data, broker, streams, list(opened.values()), Reporter(backend, settings))
     para.url = main.url + settings.root_path
     host = main.url.partition("://")[2].rpartition(":")[0]
@@ -230,3 +259,18 @@ async def start(
         context=ngsi.url,
     )
     return running
+
+
+def _connections() -> int:
+    """How many connections the process has file descriptors for, after it took as many as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(DESCRIPTORS, soft - DESCRIPTORS) if soft != resource.RLIM_INFINITY else sys.maxsize
+
+
+def _lenient(given: int, default: int) -> int:
+    """A limit per address as the transports take it: -1 is the default one, which does not hold at loopback."""
+    return -default if given < 0 else given

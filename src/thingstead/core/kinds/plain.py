@@ -46,6 +46,23 @@ class TagKind(Kind):
         return Prepared()
 
 
+class AuditKind(Kind):
+    """Kind `audit`: what only `core/audit` writes, so nobody can forge an entry."""
+
+    alone = False
+
+    async def prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
+    ) -> Prepared:
+        """Refuse. Raises InvalidInput."""
+        raise unwritable()
+
+
+def unwritable() -> InvalidInput:
+    """The refusal of a write to the audit trail."""
+    return InvalidInput("The audit trail is written by the server only.", field="type")
+
+
 class Apps(Protocol):
     """What keeps something of each app: tenants."""
 

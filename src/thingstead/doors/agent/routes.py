@@ -15,11 +15,13 @@ from thingstead.core.backend import Backend
 from thingstead.doors.agent import render
 from thingstead.doors.agent.errors import Refusal, crashed, missing_headers, refused
 from thingstead.doors.agent.request import CORRELATOR, correlator, headers_of, query_of
+from thingstead.doors.gate import Gate
 from thingstead.model import ids, ngsi
 from thingstead.model.agent import schema
+from thingstead.model.bodies import bounded
 from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
 from thingstead.model.principals import Principal
-from thingstead.model.values import Json, JsonObject, dump, parse
+from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
     Disconnected,
@@ -59,17 +61,19 @@ class Call(msgspec.Struct, frozen=True):
 
 def north(backend: Backend) -> AsgiApp:
     """The app of port 4041."""
-    door = _North(backend)
+    gate = Gate(backend, "agent")
+    door = _North(backend, gate)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         mark = (CORRELATOR, correlator(scope, backend.entropy))
         try:
+            gate.enter(scope)
             answer = await door.answer(scope, receive)
             await send_answer(send, answer.status, answer.body, headers=(mark,))
         except Disconnected:
             return
         except (ThingsteadError, Refusal) as error:
-            no = refused(error)
+            no = refused(error if isinstance(error, Refusal) else gate.refused(scope, error))
             await send_answer(send, no.status, no.body, headers=(mark, *no.headers))
         except Exception:
             _log.exception("agent north failed", path=scope.get("path"))
@@ -82,8 +86,9 @@ def north(backend: Backend) -> AsgiApp:
 class _North:
     """Routes, and what each does."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, gate: Gate) -> None:
         self._backend = backend
+        self._gate = gate
         self._agents = backend.agents
         self._upstream = backend.settings.agent_status_codes == "upstream"
         services: dict[str, Callable[[Call, str], Awaitable[Answer]]] = {
@@ -135,6 +140,7 @@ class _North:
             raw_query=scope["query_string"].decode("latin-1"),
             body=body,
         )
+        self._gate.known(scope, principal)
         try:
             await backend.tenants.get(app)
         except AppNotFound:
@@ -156,7 +162,7 @@ class _North:
         return Answer(body=dump({"count": count, envelope: listed}))
 
     async def _post_groups(self, call: Call, envelope: str) -> Answer:
-        items = schema.groups(parse(call.body), envelope)
+        items = schema.groups(bounded(call.body), envelope)
         await self._agents.add_groups(call.app, call.service, call.path, items, call.actor)
         return self._made()
 
@@ -173,7 +179,7 @@ class _North:
         return Answer(body=dump(render.device(found)))
 
     async def _post_devices(self, call: Call, envelope: str) -> Answer:
-        items = schema.devices(parse(call.body))
+        items = schema.devices(bounded(call.body))
         await self._agents.add_devices(call.app, call.service, call.path, items, call.actor)
         return self._made()
 

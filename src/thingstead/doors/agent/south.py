@@ -12,6 +12,7 @@ from thingstead.core.backend import Backend
 from thingstead.core.measures import Measures, Source
 from thingstead.doors.agent.errors import Refusal, crashed, missing_params, refused, wrong_type
 from thingstead.doors.agent.request import CORRELATOR, content_type, correlator, query_of
+from thingstead.doors.gate import Gate
 from thingstead.model.agent import payload, schema, ultralight
 from thingstead.model.errors import InvalidInput, MalformedBody, MethodNotAllowed, NotSupported, ThingsteadError
 from thingstead.model.values import JsonObject
@@ -33,19 +34,21 @@ _log = structlog.get_logger()
 def south(backend: Backend) -> AsgiApp:
     """The app of port 7896."""
     door = _South(backend.measures)
+    gate = Gate(backend, "south")
     clock, entropy = backend.clock, backend.entropy
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         began = clock.now()
         mark = (CORRELATOR, correlator(scope, entropy))
         try:
+            gate.enter(scope)
             protocol = await door.take(scope, receive)
             status, body = 200, b"{}" if protocol == "json" else b""
             headers = (mark,) if protocol == "json" else (mark, _TEXT_HEADER)
         except Disconnected:
             return
         except (ThingsteadError, Refusal) as error:
-            no = refused(error)
+            no = refused(error if isinstance(error, Refusal) else gate.refused(scope, error))
             status, body, headers = no.status, no.body, (mark, *no.headers)
         except Exception:
             _log.exception("agent south failed", path=scope.get("path"))

@@ -26,10 +26,12 @@ from thingstead.doors.context.request import (
     read,
 )
 from thingstead.doors.context.write import Writes
+from thingstead.doors.gate import Gate
 from thingstead.model import ids, ngsi
+from thingstead.model.bodies import bounded
 from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
 from thingstead.model.principals import Principal
-from thingstead.model.values import Json, JsonObject, dump, parse
+from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
     Disconnected,
@@ -86,17 +88,19 @@ class Caller(msgspec.Struct, frozen=True):
 
 def app(backend: Backend) -> AsgiApp:
     """The app of port 1026."""
-    door = _Context(backend)
+    gate = Gate(backend, "context")
+    door = _Context(backend, gate)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         mark = (CORRELATOR, correlator(scope, backend.entropy))
         try:
+            gate.enter(scope)
             answer = await door.answer(scope, receive)
             await send_answer(send, answer.status, answer.body, headers=(mark, *answer.headers))
         except Disconnected:
             return
         except (ThingsteadError, Refusal) as error:
-            no = refused(error)
+            no = refused(error if isinstance(error, Refusal) else gate.refused(scope, error))
             await send_answer(send, no.status, no.body, headers=(mark, *no.headers))
         except Exception:
             _log.exception("context door failed", path=scope.get("path"))
@@ -109,15 +113,15 @@ def app(backend: Backend) -> AsgiApp:
 class _Context:
     """Routes, and what each does."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, gate: Gate) -> None:
         self._backend = backend
+        self._gate = gate
         self._entities = Entities(backend.things, backend.agents)
         self._writes = Writes(backend, self._entities)
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """Find the route and take it. Raises ThingsteadError, Refusal, Disconnected."""
         request = read(scope)
-        loopback = bound_to_loopback(scope)
         match request.segments:
             case ("version",):
                 _allow(request, "GET")
@@ -128,11 +132,11 @@ class _Context:
             case ("v2", "entities"):
                 _allow(request, "GET", "POST")
                 if request.method == "POST":
-                    return await self._post(request, await read_body(receive, MAX_BODY), loopback)
-                return await self._list(request, loopback)
+                    return await self._post(request, await read_body(receive, MAX_BODY), scope)
+                return await self._list(request, scope)
             case ("v2", "entities", id) if id:
                 _allow(request, "GET")
-                return await self._get(request, id, loopback)
+                return await self._get(request, id, scope)
             case ("v2", later, *_) if later in _LATER:
                 raise Refusal(501, "NotImplemented", f"/v2/{later} is not supported")
             case ("v2", "entities", _, "attrs", *_):
@@ -142,10 +146,10 @@ class _Context:
 
     # --- reads
 
-    async def _get(self, request: Request, id: str, loopback: bool) -> Answer:
+    async def _get(self, request: Request, id: str, scope: Scope) -> Answer:
         check_read(request, _GET_OPTIONS)
         wanted = Wanted(ngsi.read_scope(_path(request)), meant([id]), request.names_of("type"))
-        caller = await self._caller(request, loopback)
+        caller = await self._caller(request, scope)
         tenant = caller.tenant
         if caller.thing is None:
             self._check(caller, "read")
@@ -162,11 +166,11 @@ class _Context:
         only = request.list_of("attrs")
         return Answer(body=dump(ngsi.render(identity.id, identity.type, attributes, only=only, key_values=plain)))
 
-    async def _list(self, request: Request, loopback: bool) -> Answer:
+    async def _list(self, request: Request, scope: Scope) -> Answer:
         check_read(request, _LIST_OPTIONS)
         limit, offset = page_of(request)
         wanted = Wanted(ngsi.read_scope(_path(request)), request.names_of("id"), request.names_of("type"))
-        caller = await self._caller(request, loopback)
+        caller = await self._caller(request, scope)
         self._check(caller, "read")
         tenant = caller.tenant
         counted = "count" in request.options
@@ -182,15 +186,15 @@ class _Context:
 
     # --- writes
 
-    async def _post(self, request: Request, body: bytes, loopback: bool) -> Answer:
+    async def _post(self, request: Request, body: bytes, scope: Scope) -> Answer:
         path = ngsi.write_path(_path(request))
-        caller = await self._caller(request, loopback, body)
+        caller = await self._caller(request, scope, body)
         tenant = caller.tenant
         if caller.thing is None:
             self._check(caller, "write")
         check_options(request, _POST_OPTIONS)
         check_body(request, body)
-        entity = ngsi.entity_write(parse(body), key_values="keyValues" in request.options)
+        entity = ngsi.entity_write(bounded(body), key_values="keyValues" in request.options)
         upsert = "upsert" in request.options
         if caller.thing is not None:
             wanted = Wanted(ngsi.Scope(frozenset({path}), ()), (entity.id,), (entity.type,))
@@ -201,7 +205,7 @@ class _Context:
 
     # --- who
 
-    async def _caller(self, request: Request, loopback: bool, body: bytes = b"") -> Caller:
+    async def _caller(self, request: Request, scope: Scope, body: bytes = b"") -> Caller:
         """Who asks, and for which tenant: the header's, else the credentials' own, else the default one."""
         backend = self._backend
         principal = await backend.access.principal(
@@ -211,13 +215,14 @@ class _Context:
             raw_query=request.raw_query,
             body=body,
         )
+        self._gate.known(scope, principal)
         header = request.headers.get("fiware-service", "")
         tenant = ngsi.tenant(header) if header else principal.app or backend.tenants.default
         try:
             await backend.tenants.get(tenant)
         except AppNotFound:
             pass  # reads find nothing, a write may make it
-        return Caller(principal, tenant, loopback)
+        return Caller(principal, tenant, bound_to_loopback(scope))
 
     def _check(self, caller: Caller, action: Literal["read", "write"], found: Sequence[Entity] = ()) -> None:
         """Refuse what the caller may not do; a thing may do it to the one entity that is its own (doors.md 29)."""

@@ -8,6 +8,7 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 from thingstead.core.backend import Backend
+from thingstead.doors.gate import Gate
 from thingstead.doors.hypermedia.request import Bases
 from thingstead.doors.hypermedia.routes import Requests
 from thingstead.doors.hypermedia.streams import Streams
@@ -22,8 +23,9 @@ class Door:
         """Raises ValueError for `trusted_proxies` that name no address, ZoneInfoNotFoundError for `chain.timezone`."""
         zone = backend.settings.chain_timezone
         bases = Bases(backend.settings.trusted_proxies)
-        self._requests = Requests(backend, bases, Reader(UTC if zone == "UTC" else ZoneInfo(zone)))
-        self._streams = Streams(backend, bases)
+        gate = Gate(backend, "hypermedia")
+        self._requests = Requests(backend, gate, bases, Reader(UTC if zone == "UTC" else ZoneInfo(zone)))
+        self._streams = Streams(backend, gate, bases)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or connection."""

@@ -19,6 +19,7 @@ STATUS: Final[Mapping[type[e.ThingsteadError], int]] = {
     e.MethodNotAllowed: 405,
     e.VersionMismatch: 409,
     e.Conflict: 400,
+    e.TooManyRequests: 429,
     e.LimitReached: 400,
     e.Unavailable: 503,
     e.NotSupported: 501,
@@ -49,13 +50,15 @@ def refusal(error: e.ThingsteadError, accept: str | None) -> Refusal:
         item["field"] = error.field
     if "index" in error.details:
         item["index"] = int(error.details["index"])
-    if status in (401, 403):
+    if status in (401, 403, 429):
         item.update({name: text for name, text in error.details.items() if name in ("rule", "actor", "right")})
     headers: tuple[tuple[str, str], ...] = ()
     if status == 401:
         headers = (("www-authenticate", 'Basic realm="Restricted"'),)
     elif status == 405 and "allow" in error.details:
         headers = (("allow", error.details["allow"]),)
+    elif "retry_after" in error.details:
+        headers = (("retry-after", error.details["retry_after"]),)
     body: JsonObject = {"status": status, "message": message}
     if wants_problem(accept):
         body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}

@@ -4,6 +4,7 @@ A handler gets a `Call` that has passed routing and access, makes at most a few 
 raises errors of `model.errors`; what they look like stands in `errors`.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,11 +14,12 @@ from thingstead.core.backend import Backend
 from thingstead.doors.hypermedia import readings
 from thingstead.doors.hypermedia.read import Reader, site_view
 from thingstead.doors.hypermedia.write import Writer, kind_name
+from thingstead.model.bodies import bounded
 from thingstead.model.errors import InvalidInput, NotFound
 from thingstead.model.hypermedia import documents, filters, forms, pages, times
 from thingstead.model.hypermedia.filters import Attribute, Pairs
 from thingstead.model.hypermedia.links import Base, Collection
-from thingstead.model.values import Json, JsonObject, is_array, parse
+from thingstead.model.values import Json, JsonObject, is_array
 
 SUMMARY_AGE: Final = 60  # seconds (D17)
 FORMS: Final = {
@@ -43,8 +45,8 @@ class Call(msgspec.Struct):
     body: bytes = b""
 
     def json(self) -> Json:
-        """The body, whatever its content type says. Raises MalformedBody."""
-        return parse(self.body)
+        """The body, whatever its content type says; a list of data points may be long. Raises InvalidInput."""
+        return bounded(self.body, members=sys.maxsize)
 
     def created(self, form: forms.Form) -> tuple[list[forms.Fields], bool]:
         """The items of a create body, and whether it was a list."""

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from thingstead.core.backend import Backend
+from thingstead.doors.gate import Gate
 from thingstead.doors.hypermedia import readings, render, resources
 from thingstead.doors.hypermedia.errors import Refusal, not_acceptable, refusal
 from thingstead.doors.hypermedia.read import Reader
@@ -101,8 +102,9 @@ def route(segments: Sequence[str]) -> Route:
 class Requests:
     """Answers the HTTP requests of the door."""
 
-    def __init__(self, backend: Backend, bases: Bases, bodies: forms.Reader) -> None:
+    def __init__(self, backend: Backend, gate: Gate, bases: Bases, bodies: forms.Reader) -> None:
         self._backend = backend
+        self._gate = gate
         self._bases = bases
         self._bodies = bodies
 
@@ -111,11 +113,12 @@ class Requests:
         headers = headers_of(scope)
         accept = headers.get("accept")
         try:
+            self._gate.enter(scope)
             status, body, fields = await self._answer(scope, receive, headers)
         except Disconnected:
             return
         except ThingsteadError as error:
-            status, body, fields = _refused(refusal(error, accept))
+            status, body, fields = _refused(refusal(self._gate.refused(scope, error), accept))
         except Exception:
             log.exception("request failed", path=scope["path"])
             status, body, fields = _refused(refusal(ThingsteadError("the server failed"), accept))
@@ -202,6 +205,7 @@ class Requests:
             if action == "write" or not self._public(reader.app, loopback):
                 raise Unauthenticated(error.message, field=error.field, details=error.details) from None
             return NOBODY, body
+        self._gate.known(scope, actor)
         thing = await _addressed(reader, found, query) if actor.kind == "thing" else None
         access.check(actor, reader.app, "hypermedia", action, loopback=loopback, thing=thing)
         return actor, body

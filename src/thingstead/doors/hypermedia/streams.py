@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from thingstead.core.backend import Backend
+from thingstead.doors.gate import Gate
 from thingstead.doors.hypermedia import render
 from thingstead.doors.hypermedia.errors import Refusal, refusal
 from thingstead.doors.hypermedia.read import Reader, device_view, site_view
@@ -164,8 +165,9 @@ class _Scope:
 class Streams:
     """Serves the WebSocket handshakes of the door."""
 
-    def __init__(self, backend: Backend, bases: Bases) -> None:
+    def __init__(self, backend: Backend, gate: Gate, bases: Bases) -> None:
         self._backend = backend
+        self._gate = gate
         self._bases = bases
         self._frames = Frames(backend)
         self._open: dict[asyncio.Task[None], Listener] = {}
@@ -176,10 +178,11 @@ class Streams:
         if (await receive())["type"] != "websocket.connect":
             return
         try:
+            self._gate.enter(scope)
             belongs, base = await self._locate(scope)
             listener = await self._listen(belongs.subjects())
         except ThingsteadError as error:
-            await _deny(scope, send, refusal(error, None))
+            await _deny(scope, send, refusal(self._gate.refused(scope, error), None))
             return
         except Exception:
             log.exception("handshake failed", path=scope["path"])
@@ -229,6 +232,7 @@ class Streams:
             actor = await access.principal(headers)
         except (Unauthenticated, Forbidden, AppNotFound):
             actor = NOBODY
+        self._gate.known(scope, actor)
         thing: str | None = None
         if actor.kind == "thing":
             thing = id if kind == "device" else (await reader.sensor(id))[0].device if "sensor" in kind else None

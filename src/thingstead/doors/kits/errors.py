@@ -13,6 +13,7 @@ STATUS: Final[dict[type[ThingsteadError], int]] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
+    errors.LimitReached: 429,
     errors.Unavailable: 503,
     errors.ThingsteadError: 500,
 }

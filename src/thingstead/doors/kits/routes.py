@@ -14,13 +14,14 @@ import structlog
 
 from thingstead.core import history
 from thingstead.core.backend import Backend
+from thingstead.doors.gate import Gate
 from thingstead.doors.kits import errors, render
 from thingstead.model.errors import InvalidInput, MethodNotAllowed, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.ports.store import Key
-from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, send_answer
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, retry_after, send_answer
 
 _log = structlog.get_logger()
 _READS: Final = ("GET", "HEAD", "OPTIONS")
@@ -51,7 +52,8 @@ class Call(msgspec.Struct, frozen=True):
 
 def app(backend: Backend) -> AsgiApp:
     """The ASGI callable for `/kits`."""
-    door = _Kits(backend)
+    gate = Gate(backend, "kits")
+    door = _Kits(backend, gate)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,9 +62,12 @@ def app(backend: Backend) -> AsgiApp:
             return
         headers: Headers = []
         try:
+            gate.enter(scope)
             status, body = await door.answer(scope, headers)
         except ThingsteadError as error:
+            error = gate.refused(scope, error)
             status, body = errors.shown(error)
+            headers += retry_after(error)
             if status == 401:
                 headers.append((b"www-authenticate", b"Basic"))
             if status == 405:
@@ -81,8 +86,9 @@ def app(backend: Backend) -> AsgiApp:
 class _Kits:
     """See the module's docstring."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, gate: Gate) -> None:
         self._backend = backend
+        self._gate = gate
 
     async def answer(self, scope: Scope, headers: Headers) -> tuple[int, bytes]:
         method: str = scope["method"]
@@ -114,6 +120,7 @@ class _Kits:
             raw_path=raw_path.decode("latin-1"),
             raw_query=raw_query.decode("latin-1"),
         )
+        self._gate.known(scope, principal)
         try:
             parts = [unquote_to_bytes(part).decode() for part in raw_path.split(b"/")[2:]]
             query = parse_qsl(raw_query.decode(), keep_blank_values=True, max_num_fields=_MAX_QUERY, errors="strict")

@@ -2,11 +2,13 @@
 
 from thingstead.core.apps import delete_app
 from thingstead.core.backend import Backend
-from thingstead.core.objects import Draft
+from thingstead.core.kinds.plain import unwritable
+from thingstead.core.objects import Draft, Written
 from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, object_body, selected
 from thingstead.doors.objects.render import Answer
-from thingstead.model import ids, types, votes
+from thingstead.doors.objects.trail import tenant_of
+from thingstead.model import audit, ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
 from thingstead.model.ids import check_id, check_type, is_app_id
 from thingstead.model.values import JsonObject, dump
@@ -45,6 +47,10 @@ class Crud:
         first = call.segments[0]
         type_name = "" if first == "_id" else types.resolve(first, call.app.datatypes)
         id = object_id(type_name, call.segments[1], app)
+        if type_name == audit.TYPE:
+            if call.method not in ("GET", "HEAD"):
+                raise unwritable()
+            return tenant_of(call, type_name), id
         if is_app_id(id) and not call.principal.root:
             if id == call.app.object.id:
                 return self._tenants.root, id
@@ -74,6 +80,7 @@ class Crud:
             return Answer(201, public, headers=(render.location(shown),))
         draft = Draft(type=type_name, body=body, posted=True, credentials=type_name == "thing")
         result = await self._objects.create(call.app.identifier, draft, call.principal)
+        self._credentials_made(call, result)
         headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
         return Answer(201, render.written(result, names), headers=headers)
 
@@ -88,10 +95,16 @@ class Crud:
             raise InvalidInput("Failed to overwrite object.", field="type")
         draft = Draft(type=type_name, body=body, id=id, credentials=type_name == "thing")
         result = await self._objects.overwrite(app, draft, call.principal)
+        self._credentials_made(call, result)
         if type_name == "thing" and result.created:
             headers = (render.location(result.object), *render.NO_STORE)
             return Answer(201, render.written(result, names), headers=headers)
         return Answer(200, render.written(result, names))
+
+    def _credentials_made(self, call: Call, result: Written) -> None:
+        if result.once:
+            app, id = call.app.identifier, result.object.id
+            self._audit.note("credentials_made", app, call.principal.id, resource=f"thing/{id}")
 
     async def patch(self, call: Call) -> Answer:
         """PATCH {type}/{id}."""
@@ -100,6 +113,8 @@ class Crud:
         if votes.is_ballot(body):
             return await self._vote(call, app, id, body)
         result = await self._objects.patch(app, id, body, call.principal)
+        if is_app_id(id):
+            self._audit.note("app_changed", ids.app_identifier(id), call.principal.id, resource=",".join(sorted(body)))
         return Answer(200, render.written(result, names))
 
     async def _vote(self, call: Call, app: str, id: str, body: JsonObject) -> Answer:

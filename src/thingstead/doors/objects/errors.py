@@ -10,6 +10,7 @@ from thingstead.doors.objects.render import Answer
 from thingstead.model import errors
 from thingstead.model.errors import ThingsteadError
 from thingstead.model.values import dump
+from thingstead.transports.http import retry_after
 
 STATUS: Final[dict[type[ThingsteadError], int]] = {
     errors.InvalidInput: 400,
@@ -43,6 +44,8 @@ def error_answer(error: ThingsteadError) -> Answer:
         answer.headers = ((b"www-authenticate", challenge),)
     elif isinstance(error, errors.MethodNotAllowed) and "allow" in error.details:
         answer.headers = ((b"allow", error.details["allow"].encode()),)
+    else:
+        answer.headers = tuple(retry_after(error))
     return answer
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from thingstead.core.backend import Backend
 from thingstead.core.identity import SignedRequest
 from thingstead.core.resources import Entry, Pattern, ResourceRequest, Resources
+from thingstead.doors.gate import Gate
 from thingstead.doors.objects import render, signin
 from thingstead.doors.objects.apps import Apps, Asked
 from thingstead.doors.objects.archives import IMPORT, Archived
@@ -50,6 +51,7 @@ class ObjectsDoor:
         self._limit = backend.settings.max_entity_size
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._metrics = backend.metrics
+        self._gate = Gate(backend, "objects")
         self._archived = Archived(backend)
         made = [Apps(backend, self._described), self._archived, *(group(backend) for group in GROUPS)]
         self._named: Final[dict[tuple[str, int], dict[str, Handler]]] = {}
@@ -113,13 +115,14 @@ class ObjectsDoor:
             if cors and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 answer, cors = render.preflight(headers.get("access-control-request-headers", "")), False
             else:
+                self._gate.enter(scope)
                 answer = await self._answer(scope, receive, headers)
             if answer.stream is not None and scope["method"] != "HEAD":
                 first = await anext(answer.stream)  # what fails before anything is sent is an error like any other
         except Disconnected:
             return
         except ThingsteadError as error:
-            answer = error_answer(error)
+            answer = error_answer(self._gate.refused(scope, error))
             if error.details:
                 log.info("refused %s %s: %s %s", scope["method"], scope["raw_path"], error.code, dict(error.details))
         except Exception:
@@ -151,9 +154,11 @@ class ObjectsDoor:
                 body = await read_body(receive, self._limit)
             except TooLarge as error:
                 if path == "/v1/_emails":  # the one resource whose contract says 413
+                    self._gate.refused(scope, error)
                     return plain(413, error.message)
                 raise
         if path == signin.PATH:
+            self._gate.sign_in(scope)
             return await signin.sign_in(self._backend, method, headers, query, body)
         if not path.startswith("/v1/") and path != "/v1":
             raise NotFound
@@ -169,9 +174,15 @@ class ObjectsDoor:
             forwarded = ""
         request = SignedRequest(method, path, query, headers, body, forwarded)
         loopback = bound_to_loopback(scope)
+
+        async def known(request: SignedRequest) -> Call:
+            call = await self._call(request, parts, loopback)
+            self._gate.known(scope, call.principal)
+            return call
+
         if archive:
-            return await self._archived.load(receive, request, lambda asked: self._call(asked, parts, loopback))
-        return await self._dispatch(await self._call(request, parts, loopback))
+            return await self._archived.load(receive, request, known)
+        return await self._dispatch(await known(request))
 
     async def _call(self, request: SignedRequest, parts: tuple[str, ...], loopback: bool) -> Call:
         """The request of somebody who is known and may use its method."""

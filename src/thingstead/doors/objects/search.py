@@ -1,14 +1,19 @@
 """`search`, `{type}`, `{type}/search`: one handler for all of them (objects.md 6)."""
 
+from typing import Final
+
 from thingstead.core.backend import Backend
 from thingstead.core.metrics import FINDS
 from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, selected
 from thingstead.doors.objects.render import Answer
-from thingstead.model import types
+from thingstead.doors.objects.trail import tenant_of
+from thingstead.model import audit, types
 from thingstead.model.errors import InvalidQuery
 from thingstead.model.query.build import ById, Limits, Params, plan
 from thingstead.model.settings import Settings
+
+_AUDIT: Final = {types.plural(audit.TYPE): audit.TYPE}
 
 
 class Searches:
@@ -24,7 +29,7 @@ class Searches:
         """GET search[/{querytype}]: the type, if any, is the parameter."""
         params = call.params()
         named = next(iter(params.get("type", ())), "").strip()
-        return await self._find(call, named or None, _tail(call, 1), params)
+        return await self._find(call, _AUDIT.get(named, named) or None, _tail(call, 1), params)
 
     async def of_type(self, call: Call) -> Answer:
         """GET {type}, GET {type}/search[/{querytype}]."""
@@ -33,7 +38,7 @@ class Searches:
 
     async def _find(self, call: Call, type_name: str | None, query_type: str, params: Params) -> Answer:
         query_type = next(iter(params.get("querytype", ())), "") or query_type
-        metrics, app = self._metrics, call.app.identifier
+        metrics, app = self._metrics, tenant_of(call, type_name)
         start = metrics.now()
         try:
             wanted = plan(query_type, type_name, params, self._limits)
@@ -47,7 +52,7 @@ class Searches:
         if type_name in (None, "thing") or isinstance(wanted, ById):  # there may be things among them
             items = await self._objects.present_many(app, items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
-        metrics.record(app, f"RestUtils.search.{name}", start)
+        metrics.record(call.app.identifier, f"RestUtils.search.{name}", start)
         return Answer(200, body)
 
 

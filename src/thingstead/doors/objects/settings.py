@@ -15,6 +15,7 @@ class AppSettings:
 
     def __init__(self, backend: Backend) -> None:
         self._tenants = backend.tenants
+        self._audit = backend.audit
 
     async def read(self, call: Call) -> Answer:
         """GET _settings[/{key}]: all, or the value of one; a blank key is none."""
@@ -32,16 +33,19 @@ class AppSettings:
         if "value" not in body:
             raise InvalidInput("'value' is missing", field="value")
         await self._tenants.put_setting(call.app.identifier, call.segments[1], body["value"])
+        self._audit.note("setting_changed", call.app.identifier, call.principal.id, resource=call.segments[1])
         return Answer(headers=NO_STORE)
 
     async def replace(self, call: Call) -> Answer:
         """PUT _settings: the body becomes the settings; `{}` clears them."""
         only_apps(call, "change settings")
         await self._tenants.put_settings(call.app.identifier, object_body(call.body))
+        self._audit.note("settings_replaced", call.app.identifier, call.principal.id)
         return Answer(headers=NO_STORE)
 
     async def delete(self, call: Call) -> Answer:
         """DELETE _settings/{key}: 200 also when it was not there."""
         only_apps(call, "change settings")
         await self._tenants.delete_setting(call.app.identifier, call.segments[1])
+        self._audit.note("setting_removed", call.app.identifier, call.principal.id, resource=call.segments[1])
         return Answer(headers=NO_STORE)

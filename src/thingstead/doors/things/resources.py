@@ -82,6 +82,7 @@ class _Resources:
         if body.get("overlapSeconds") not in (None, 0):
             raise NotSupported("old credentials end at once; overlapSeconds must be 0", field="overlapSeconds")
         made = await self._backend.things.credentials(request.app, thing.id, actor, csr=csr)
+        self._backend.audit.note("credentials_made", request.app, actor.id, resource=f"thing/{thing.id}")
         return ResourceAnswer(201, dump(made), _NO_STORE)
 
     async def connection(self, request: ResourceRequest) -> ResourceAnswer:

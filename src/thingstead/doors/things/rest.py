@@ -9,18 +9,21 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import structlog
 
 from thingstead.core.backend import Backend
+from thingstead.doors.gate import Gate
 from thingstead.doors.things import render
 from thingstead.doors.things.resources import refusal, shadow_call
 from thingstead.model.errors import Forbidden, MethodNotAllowed, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.principals import Principal
 from thingstead.ports.store import Key
-from thingstead.transports.http import AsgiApp, Disconnected, Receive, Scope, Send, read_body, send_answer
+from thingstead.transports.http import AsgiApp, Disconnected, Receive, Scope, Send, read_body, retry_after, send_answer
 
 _log = structlog.get_logger()
 
 
 def app(backend: Backend) -> AsgiApp:
     """The ASGI callable for the paths `/things/...` and `/api/...`."""
+
+    gate = Gate(backend, "things")
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -30,12 +33,15 @@ def app(backend: Backend) -> AsgiApp:
         body = b""
         headers: list[tuple[bytes, bytes]] = []
         try:
+            gate.enter(scope)
             body = await read_body(receive, backend.settings.max_entity_size)
-            status, answer = await _answer(backend, scope, body)
+            status, answer = await _answer(backend, gate, scope, body)
         except Disconnected:
             return
         except ThingsteadError as error:
+            error = gate.refused(scope, error)
             status, answer = refusal(backend, error, "", body)
+            headers += retry_after(error)
             if status == 401:
                 headers.append((b"www-authenticate", b"Basic"))
             if "allow" in error.details:
@@ -48,7 +54,7 @@ def app(backend: Backend) -> AsgiApp:
     return serve
 
 
-async def _answer(backend: Backend, scope: Scope, body: bytes) -> tuple[int, bytes]:
+async def _answer(backend: Backend, gate: Gate, scope: Scope, body: bytes) -> tuple[int, bytes]:
     method: str = scope["method"]
     raw_path: bytes = scope["raw_path"]
     raw_query: bytes = scope["query_string"]
@@ -74,6 +80,7 @@ async def _answer(backend: Backend, scope: Scope, body: bytes) -> tuple[int, byt
         raw_query=raw_query.decode("latin-1"),
         body=body,
     )
+    gate.known(scope, principal)
     thing = await _thing(backend, principal, name, method)
     if listing:
         return 200, render.names(backend.clock.now())

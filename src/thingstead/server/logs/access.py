@@ -11,8 +11,6 @@ from thingstead.server.logs.files import LogFile
 from thingstead.transports.http import Scope, TrustedProxies
 from thingstead.transports.http.exchange import Answered
 
-_ADDRESS = frozenset("0123456789abcdefABCDEF.:")
-
 
 def recorder(file: LogFile, clock: Clock, proxies: TrustedProxies) -> Answered:
     """What a listener calls for each answer; it waits for nothing."""
@@ -34,7 +32,7 @@ def _line(scope: Scope, at: int, status: int, size: int, proxies: TrustedProxies
     query: bytes = scope["query_string"]
     target: bytes = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
     return accesslog.line(
-        _peer(scope, proxies),
+        proxies.client(scope),
         at // 1_000_000,
         scope.get("method", "GET"),  # a WebSocket's handshake has none
         scope.get("root_path", "") + target.decode("latin-1"),
@@ -44,14 +42,3 @@ def _line(scope: Scope, at: int, status: int, size: int, proxies: TrustedProxies
         referer.decode("latin-1"),
         agent.decode("latin-1"),
     )
-
-
-def _peer(scope: Scope, proxies: TrustedProxies) -> str:
-    client: tuple[str, int] | None = scope.get("client")
-    if proxies.trust(scope):
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                forwarded = value.decode("latin-1").rpartition(",")[2].strip()
-                if forwarded and _ADDRESS.issuperset(forwarded):
-                    return forwarded
-    return client[0] if client else ""

@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from thingstead.model.errors import ThingsteadError, TooLarge
+
+_ADDRESS: Final = frozenset("0123456789abcdefABCDEF.:")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -64,12 +66,18 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 def refusal_headers(status: int, error: ThingsteadError) -> tuple[tuple[bytes, bytes], ...]:
-    """What HTTP wants beside an error: how to authenticate (401), what is allowed (405)."""
+    """What HTTP wants beside an error: how to authenticate (401), what is allowed (405), when to come back (429)."""
     if status == 401:
         return ((b"www-authenticate", b"Bearer"),)
     if status == 405 and "allow" in error.details:
         return ((b"allow", error.details["allow"].encode()),)
-    return ()
+    return tuple(retry_after(error))
+
+
+def retry_after(error: ThingsteadError) -> list[tuple[bytes, bytes]]:
+    """`Retry-After`, where an error says when its limit ends."""
+    wait = error.details.get("retry_after")
+    return [(b"retry-after", wait.encode())] if wait else []
 
 
 class TrustedProxies:
@@ -83,13 +91,28 @@ class TrustedProxies:
     def trust(self, scope: Scope) -> bool:
         """True if the peer of this request is one of them."""
         peer: tuple[str, int] | None = scope.get("client")
-        if not self._networks or peer is None:
+        return peer is not None and self.includes(peer[0])
+
+    def includes(self, text: str) -> bool:
+        """True if an address is one of theirs."""
+        if not self._networks:
             return False
         try:
-            address = ipaddress.ip_address(peer[0])
+            address = ipaddress.ip_address(text)
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+    def client(self, scope: Scope) -> str:
+        """The address of who sent this request: the peer's, or what a trusted proxy says; "" if there is none."""
+        if self._networks and self.trust(scope):
+            for name, value in scope["headers"]:
+                if name == b"x-forwarded-for":
+                    forwarded = value.decode("latin-1").rpartition(",")[2].strip()
+                    if forwarded and _ADDRESS.issuperset(forwarded):
+                        return forwarded
+        peer: tuple[str, int] | None = scope.get("client")
+        return peer[0] if peer else ""
 
 
 def bound_to_loopback(scope: Scope) -> bool:

@@ -1,9 +1,10 @@
 """The HTTP/1.1 protocol of our listeners, under uvicorn's server, with bounded heads (identity.md 13).
 
 Promises: what comes before a body is at most 64 KiB and is never held longer than that; requests of a connection are
-answered one after the other; what is no HTTP is answered 400 in JSON, like every other error. A WebSocket is handed to
-uvicorn's protocol for them. uvicorn's own protocol for HTTP is not used because of what it costs a request
-(docs/explanation/performance.md).
+answered one after the other; what is no HTTP is answered 400 in JSON, like every other error; a connection too many is
+answered 503 or 429, one whose head comes too slowly 408, one that stops in the middle of a body or of an answer is cut:
+the listener calls `check` now and then. A WebSocket is handed to uvicorn's protocol for them. uvicorn's own protocol
+for HTTP is not used because of what it costs a request (docs/explanation/performance.md).
 """
 
 import asyncio
@@ -18,15 +19,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from thingstead.transports.http import Scope
+from thingstead.model.rates import network
+from thingstead.transports.http import Scope, TrustedProxies
 from thingstead.transports.http.corked import Corked
 from thingstead.transports.http.exchange import Exchange, Shared
+from thingstead.transports.http.guard import Guard
 
 MAX_HEAD: Final = 65_536  # bytes of request line and header fields
 _MAX_BODY_HELD: Final = 65_536  # bytes that were not asked for yet, before the peer must wait
+MAX_URI: Final = 32_768  # bytes of path and query
+_AROUND: Final = len("  HTTP/1.1\r\n" + "\r\n")  # of the request line, and what ends the head
+_RETRY_SECONDS: Final = 5
 _GOODBYE_SECONDS: Final = 0.2
 _TOO_LONG: Final = f"the request line and header fields are longer than {MAX_HEAD} bytes"
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
+_LONG_URI: Final = f"the URI is longer than {MAX_URI} bytes"
 _NO_HTTP: Final = "Invalid HTTP request received."
 
 log = logging.getLogger(__name__)
@@ -43,6 +50,8 @@ class BoundedProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         shared: Shared,
+        guard: Guard,
+        proxies: TrustedProxies,
     ) -> None:
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until the connection is made
         self.writable: asyncio.Event | None = None
@@ -52,6 +61,12 @@ class BoundedProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._shared = shared
         self._parser: Any = self._new_parser()
+        self._guard = guard
+        self._proxies = proxies
+        self._place: str | None = None  # the client for whom this connection is counted
+        self._heard = self._began = 0.0  # when something came, and when this head began to
+        self._stuck = 0.0  # since when the client has not taken what is written; 0: it does
+        self._left = 0  # bytes that it had not taken then
         self._addresses: tuple[Any, Any, str] = None, None, "http"
         self._exchange: Exchange | None = None  # that is being answered
         self._newest: Exchange | None = None  # that is being read
@@ -81,11 +96,30 @@ class BoundedProtocol(asyncio.Protocol):
         self._server.connections.add(self)  # pyright: ignore[reportArgumentType]
         self.transport = cast(asyncio.Transport, transport)
         scheme = "https" if is_ssl(self.transport) else "http"
-        self._addresses = get_local_addr(self.transport), get_remote_addr(self.transport), scheme
+        client = get_remote_addr(self.transport)
+        self._addresses = get_local_addr(self.transport), client, scheme
+        self._heard = self._began = self._loop.time()
+        self._enter(client[0] if client else "")
+
+    def _enter(self, address: str) -> None:
+        client = network(address)
+        problem = self._guard.places.enter(client, trusted=self._proxies.includes(address))
+        if not problem:
+            self._place = client
+        elif problem == "full":
+            self._refuse("this listener has as many connections as it takes", b"503 Service Unavailable", retry=True)
+        else:
+            self._refuse("this address has as many connections as it may", b"429 Too Many Requests", retry=True)
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._guard.places.leave(self._place)
+            self._place = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self._server.connections.discard(self)  # pyright: ignore[reportArgumentType]
+        self._leave()
         if self._exchange is not None:
             self._exchange.lost()
         self.resume_writing()
@@ -96,9 +130,12 @@ class BoundedProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """See asyncio."""
         self.writable = asyncio.Event()
+        self._stuck = self._loop.time()
+        self._left = self.transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """See asyncio."""
+        self._stuck = 0.0
         if self.writable is not None:
             self.writable.set()
             self.writable = None
@@ -114,6 +151,29 @@ class BoundedProtocol(asyncio.Protocol):
             self._reading = False
             self.transport.pause_reading()
 
+    def check(self, now: float) -> None:
+        """End this connection if its client lets us wait for too long."""
+        guard, bounds = self._guard, self._guard.bounds
+        if self.transport.is_closing():
+            return
+        if self._stuck:
+            left = self.transport.get_write_buffer_size()
+            if left < self._left:
+                self._stuck, self._left = now, left
+            elif now - self._stuck > bounds.idle:
+                guard.idled += 1
+                self.transport.abort()
+        elif self._exchange is None or self._exchange.complete:
+            if self._in_head:
+                if now - self._began > bounds.head:
+                    guard.slow_heads += 1
+                    self._refuse("the head of the request did not come in time", b"408 Request Timeout")
+            elif self._idle_since is None and now - self._heard > bounds.head:  # bytes that begin no request
+                self.transport.close()
+        elif self._exchange.more_body and self._reading and now - self._heard > bounds.idle:
+            guard.idled += 1
+            self.transport.abort()
+
     def shutdown(self) -> None:
         """End an idle connection now, a busy one after its answer. A TLS peer may never say goodbye: not waited for."""
         if self._exchange is not None and not self._exchange.complete:
@@ -128,6 +188,7 @@ class BoundedProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
         self._idle_since = None
+        self._heard = self._loop.time()
         self._read = len(data)
         try:
             while True:
@@ -148,11 +209,13 @@ class BoundedProtocol(asyncio.Protocol):
         if self._in_head:
             self._head += len(data)
             if self._head > MAX_HEAD:
+                self._guard.large += 1
                 self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """See httptools, as for what follows."""
         self._in_head = True
+        self._began = self._heard
         self._head = 0
         self._url = b""
         self._headers = []
@@ -171,10 +234,12 @@ class BoundedProtocol(asyncio.Protocol):
         self._in_head = False
         # a read may hold a body as well: counted only where it is long enough to matter
         if self._head + self._read > MAX_HEAD:
-            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+            line = len(self._parser.get_method()) + len(self._url) + _AROUND
+            size = line + sum(len(name) + len(value) + 4 for name, value in self._headers)
             if size > MAX_HEAD:
-                self._refusal = _TOO_LONG
-                raise ValueError(_TOO_LONG)  # seen by the parser's caller as a request that is none
+                raise self._too_long(_TOO_LONG)  # seen by the parser's caller as a request that is none
+        if len(self._url) > MAX_URI:
+            raise self._too_long(_LONG_URI)
         parser = self._parser
         self._upgrade = parser.should_upgrade() and parser.get_method() != b"CONNECT"
         self._websocket = self._upgrade and self._asks_for_websocket()
@@ -194,6 +259,11 @@ class BoundedProtocol(asyncio.Protocol):
         else:
             self._pause_reading()
             self._waiting.append(exchange)
+
+    def _too_long(self, refusal: str) -> ValueError:
+        self._guard.large += 1
+        self._refusal = refusal
+        return ValueError(refusal)
 
     def on_body(self, body: bytes) -> None:
         newest = self._newest
@@ -270,12 +340,16 @@ class BoundedProtocol(asyncio.Protocol):
         """The fields of every answer."""
         return self._server.default_headers
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, status: bytes = b"400 Bad Request", *, retry: bool = False) -> None:
+        """Say what is wrong with this connection, and close it."""
         if self.transport.is_closing():
             return
-        body = b'{"code":400,"message":"%b"}' % why.encode()
+        body = b'{"code":%b,"message":"%b"}' % (status[:3], why.encode())
         lines = self._shared.lines(self._server.default_headers)
-        head = b"HTTP/1.1 400 Bad Request\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n" % (
+        if retry:
+            lines += b"retry-after: %d\r\n" % _RETRY_SECONDS
+        head = b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n" % (
+            status,
             lines,
             len(body),
         )
@@ -305,7 +379,7 @@ class BoundedProtocol(asyncio.Protocol):
         lines = [b"%b %b HTTP/1.1\r\n" % (self._parser.get_method(), self._url)]
         lines += [b"%b: %b\r\n" % field for field in self._headers]
         make = cast(Callable[..., asyncio.Protocol], self._config.ws_protocol_class)
-        protocol = make(config=self._config, server_state=self._server, app_state=self._app_state)
+        protocol = make(config=self._config, server_state=self._server, app_state=self._app_state, left=self._leave)
         protocol.connection_made(Corked(self.transport, self._loop))
         protocol.data_received(b"".join([*lines, b"\r\n"]))
         self.transport.set_protocol(protocol)

@@ -16,8 +16,9 @@ from typing import Any
 import uvicorn
 
 from thingstead.model.errors import InvalidInput
-from thingstead.transports.http import AsgiApp, Receive, Scope, Send
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send, TrustedProxies
 from thingstead.transports.http.exchange import Answered, Shared
+from thingstead.transports.http.guard import Bounds, Guard
 from thingstead.transports.http.protocol import BoundedProtocol
 from thingstead.transports.http.websocket import WebSocketProtocol
 
@@ -86,10 +87,14 @@ class HttpListener:
         tls: ssl.SSLContext | None = None,
         answered: Answered | None = None,
         idle_seconds: float = IDLE_SECONDS,
+        bounds: Bounds | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """Bind; with `tls` it speaks HTTPS; `answered` is told of each answer; a connection that has been without a
-        request for `idle_seconds` is closed. Raises OSError, which names the address, if it cannot be had.
+        request for `idle_seconds` is closed; `proxies` may have any number of connections. Raises OSError, which names
+        the address, if it cannot be had.
         """
+        self.guard = Guard(bounds or Bounds())
         self._host = host
         self._scheme = "http" if tls is None else "https"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -110,8 +115,11 @@ class HttpListener:
 
         config = uvicorn.Config(
             web_socket,  # pyright: ignore[reportArgumentType]
-            http=partial(BoundedProtocol, shared=self._shared),  # pyright: ignore[reportArgumentType]
+            http=partial(  # pyright: ignore[reportArgumentType]
+                BoundedProtocol, shared=self._shared, guard=self.guard, proxies=proxies or TrustedProxies("")
+            ),
             ws=WebSocketProtocol,
+            ws_max_size=self.guard.bounds.frame,
             loop="none",
             lifespan="off",
             access_log=False,
@@ -125,6 +133,7 @@ class HttpListener:
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def requests(self) -> int:
@@ -150,10 +159,22 @@ class HttpListener:
                 self._serving.result()
                 raise OSError("the listener ended while starting")
             await asyncio.sleep(0)
+        self._watching = asyncio.get_running_loop().create_task(self._watch(), name="slow clients")
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.guard.every)
+            now = loop.time()
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.check(now)
 
     async def close(self) -> None:
         """Take no more connections, finish requests within the drain time, close."""
         self._server.should_exit = True
+        if self._watching is not None:
+            self._watching.cancel()
         if self._serving is not None:
             await self._serving
         self._socket.close()

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from thingstead.model.errors import InvalidInput
+from thingstead.model.rates import Places, Rate, is_loopback, network
 from thingstead.model.topics import TopicIndex, TopicTree, check_filter, check_topic, matches
 from thingstead.ports.environment import Clock, Entropy
 from thingstead.ports.sessions import SessionStore, Space
@@ -51,6 +52,7 @@ from thingstead.transports.mqtt.throttle import Throttle
 
 _log = structlog.get_logger()
 _SECOND = 1_000_000
+_MOST_EXCESS = 1_000  # connections too many that are told so; more are just closed
 _SWEEP_SECONDS = 15.0
 _FAILED_AUTHENTICATION = {Reason.BAD_CREDENTIALS, Reason.NOT_AUTHORIZED, Reason.BANNED}
 
@@ -85,11 +87,14 @@ class Broker:
         self.connections: set[Connection] = set()
         self.persister = Persister(sessions)
         self.unrouted = Route("#", _accept, relay=True)
-        self._clock = clock
+        self.clock = clock
         self._entropy = entropy
         self._authenticate = authenticate
         self._store = sessions
         self._throttle = Throttle(clock, self.limits.failed_authentications, self.limits.refusal_seconds)
+        self._places = Places(self.limits.connections, self.limits.connections_of_address)
+        self._excess = 0  # connections too many that wait to be told so
+        self._connects = Rate(abs(self.limits.connects))
         self._routes: list[Route] = []
         self._sessions: dict[str, Session] = {}
         self._tree: TopicTree[Subscription] = TopicTree()
@@ -152,7 +157,7 @@ class Broker:
 
     async def start(self) -> None:
         """Load sessions, queues and retained messages. Raises Unavailable."""
-        now = self._clock.now()
+        now = self.clock.now()
         for key, data in await self._store.load(Space.SESSIONS):
             with _readable(key):
                 self._restore_session(data, now)
@@ -197,10 +202,26 @@ class Broker:
     def connection(self, wire: Wire, peer: Peer) -> Connection:
         """A new connection; the listener feeds it, and says `gone` when the wire is closed to its last byte."""
         self._wires.add(wire)
-        return Connection(self, wire, peer)
+        connection = Connection(self, wire, peer)
+        if self._excess > _MOST_EXCESS:
+            connection.close(Reason.SERVER_BUSY)
+        return connection
 
-    def gone(self, wire: Wire) -> None:
+    def enter(self, address: str) -> Reason | None:
+        """A connection from an address was accepted; why it is one too many, if it is. `gone` gives its place back."""
+        problem = self._places.enter(network(address))
+        if not problem:
+            return None
+        self.stats.limited += 1
+        self._excess += 1
+        return Reason.SERVER_BUSY if problem == "full" else Reason.QUOTA_EXCEEDED
+
+    def gone(self, wire: Wire, peer: Peer) -> None:
         """A wire is closed."""
+        if peer.excess is None:
+            self._places.leave(network(peer.address))
+        else:
+            self._excess -= 1
         self._wires.discard(wire)
         if self._last_wire is not None and not self._wires:
             self._last_wire.set()
@@ -227,7 +248,14 @@ class Broker:
 
     async def admit(self, peer: Peer, packet: Connect) -> Grant:
         """Ask who this is. Raises ConnectRefused."""
-        if self._throttle.blocked(peer.address):
+        if peer.excess is not None:
+            raise ConnectRefused(peer.excess, "too many connections")
+        client = network(peer.address)
+        if not (self.limits.connects < 0 and is_loopback(client)) and self._connects.hit(client, self.clock.now()):
+            self.stats.limited += 1
+            raise ConnectRefused(Reason.CONNECTION_RATE_EXCEEDED, "too many connects, wait a minute")
+        if self._throttle.blocked(client):
+            self.stats.limited += 1
             raise ConnectRefused(Reason.CONNECTION_RATE_EXCEEDED, "too many failed attempts, wait a minute")
         if packet.properties.authentication_method is not None:
             raise ConnectRefused(Reason.BAD_AUTHENTICATION_METHOD)
@@ -251,7 +279,7 @@ class Broker:
             grant = await self._authenticate(request)
         except ConnectRefused as refusal:
             if refusal.reason in _FAILED_AUTHENTICATION:
-                self._throttle.failed(peer.address)
+                self._throttle.failed(client)
             raise
         if will is not None:
             self._check_will(will.topic, grant)
@@ -301,7 +329,7 @@ class Broker:
         if session.outlet is connection:
             session.outlet = None
         if session.expiry:
-            session.expires_at = self._clock.now() + session.expiry * _SECOND
+            session.expires_at = self.clock.now() + session.expiry * _SECOND
             session.save()
         else:
             self._remove(session)
@@ -395,7 +423,7 @@ class Broker:
     def _message(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> Message:
         expires_at = 0
         if properties is not None and properties.message_expiry is not None:
-            expires_at = self._clock.now() + properties.message_expiry * _SECOND
+            expires_at = self.clock.now() + properties.message_expiry * _SECOND
         return Message(topic, payload, qos, retain, properties, expires_at)
 
     def _distribute(self, message: Message, sender: Session | None) -> None:
@@ -439,7 +467,7 @@ class Broker:
         request = subscription.request
         if request.retain_handling == 2 or (request.retain_handling == 1 and known):
             return
-        now = self._clock.now()
+        now = self.clock.now()
         ids = (subscription.identifier,) if subscription.identifier else ()
         for message in self._retained.select(request.filter):
             if message.expires_at and message.expires_at <= now:
@@ -488,7 +516,7 @@ class Broker:
             client_id,
             expiry,
             persister=self.persister,
-            clock=self._clock,
+            clock=self.clock,
             limits=self.limits,
             stats=self.stats,
         )
@@ -505,7 +533,7 @@ class Broker:
             self._tree.add(request.filter, session.key, subscription)
 
     def _expired(self, session: Session) -> bool:
-        return session.outlet is None and 0 < session.expires_at <= self._clock.now()
+        return session.outlet is None and 0 < session.expires_at <= self.clock.now()
 
     def _remove(self, session: Session) -> None:
         for pattern in session.subscriptions:

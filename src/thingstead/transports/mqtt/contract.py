@@ -47,6 +47,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From the first byte of a socket to CONNECT, and again for the authenticator."""
     close_timeout: float = 5.0
     """For a peer that does not take the last bytes."""
+    connections: int = 50_000
+    connections_of_address: int = 0
+    """0: no limit; negative: not at loopback (`model/rates.Places`)."""
+    connects: int = 0
+    """Per address and minute; as above."""
+    publish_rate: int = 0
+    """Messages a second that one connection may publish, over ten seconds; 0: no limit."""
     failed_authentications: int = 10
     """Per address and minute."""
     refusal_seconds: int = 60
@@ -155,6 +162,8 @@ class Peer(msgspec.Struct, frozen=True):
     listener: Listener
     loopback_bound: bool
     fingerprint: str | None = None
+    excess: Reason | None = None
+    """Why this connection is one too many: it is told so when it has said CONNECT."""
 
 
 class Stats(msgspec.Struct):
@@ -172,3 +181,5 @@ class Stats(msgspec.Struct):
     """Publishes and subscriptions without a right to."""
     refused: int = 0
     """CONNECTs."""
+    limited: int = 0
+    """Connections and clients over a limit of number or rate, refused or closed."""

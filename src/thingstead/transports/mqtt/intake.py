@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from thingstead.model.rates import Rate
 from thingstead.transports.mqtt.codec import ack_frame
 from thingstead.transports.mqtt.contract import Handler, Inbound, Verdict
 from thingstead.transports.mqtt.packets import Publish
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 _KNOWN_TOPICS = 1_000
+_RATED = 10  # seconds over which the rate of publishing is taken: what a device has gathered may come at once
 _KIND = (0, PUBACK, PUBREC)
 
 
@@ -84,11 +86,17 @@ class Intake:
         self._aliases: dict[int, str] = {}
         self._batches: deque[_Batch] = deque()
         self._window = 0
+        often = broker.limits.publish_rate
+        self._rate = Rate(_RATED * often, _RATED * 1_000_000) if often else None
 
     def take(self, publishes: list[Publish]) -> None:
         """Take consecutive PUBLISHes of one read. May close the connection."""
         session, known_topics = self._session, self._known
         self._broker.stats.received += len(publishes)
+        if self._rate is not None and self._rate.hit("", self._broker.clock.now(), len(publishes)):
+            self._broker.stats.limited += 1
+            self._connection.close(Reason.MESSAGE_RATE_TOO_HIGH, "too many messages")
+            return
         run: list[Inbound] = []
         route: Route | None = None
         for packet in publishes:

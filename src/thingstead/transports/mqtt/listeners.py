@@ -45,17 +45,20 @@ class _TcpProtocol(asyncio.Protocol, Wire):
         self._transport.set_write_buffer_limits(high=self._broker.limits.write_buffer)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        address = transport.get_extra_info("peername")
+        found = transport.get_extra_info("peername")
+        address = str(found[0]) if found else ""
+        excess = self._broker.enter(address)
         peer = Peer(
-            str(address[0]) if address else "",
+            address,
             self._listener,
             self._loopback_bound,
             hashlib.sha256(certificate).hexdigest() if certificate else None,
+            excess,
         )
         self._connection = self._broker.connection(self, peer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._broker.gone(self)
+        self._broker.gone(self, self._connection.peer)
         self._connection.lost()
 
     def data_received(self, data: bytes) -> None:

@@ -13,21 +13,25 @@ _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 
 
-def websocket_app(broker: Broker, *, loopback_bound: bool = False) -> AsgiApp:
+def websocket_app(
+    broker: Broker, *, loopback_bound: bool = False, client: Callable[[MutableMapping[str, Any]], str] | None = None
+) -> AsgiApp:
     """An ASGI application for WebSocket connections of the sub-protocols `mqtt` and `mqttv3.1`; others are refused
     (403).
 
-    `loopback_bound`: the HTTP listener it is mounted in is bound to loopback. An object and no function, so that
+    `loopback_bound`: the HTTP listener it is mounted in is bound to loopback; `client` tells the address of who opened
+    a connection, the peer's unless given. An object and no function, so that
     Starlette's WebSocketRoute takes it for an ASGI application.
     """
-    return _WebSocketApp(broker, loopback_bound)
+    return _WebSocketApp(broker, loopback_bound, client or _peer)
 
 
 class _WebSocketApp:
     """See `websocket_app`."""
 
-    def __init__(self, broker: Broker, loopback_bound: bool):
+    def __init__(self, broker: Broker, loopback_bound: bool, client: Callable[[MutableMapping[str, Any]], str]):
         self._broker = broker
+        self._client = client
         self._loopback_bound = loopback_bound
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
@@ -39,9 +43,10 @@ class _WebSocketApp:
             await send({"type": "websocket.close", "code": 1002})
             return
         await send({"type": "websocket.accept", "subprotocol": chosen})
-        client = scope.get("client")
+        address = self._client(scope)
         wire = _WebSocketWire(broker.limits.write_buffer)
-        connection = broker.connection(wire, Peer(str(client[0]) if client else "", "websocket", self._loopback_bound))
+        peer = Peer(address, "websocket", self._loopback_bound, excess=broker.enter(address))
+        connection = broker.connection(wire, peer)
         wire.pause_writing = connection.pause_writing
         wire.resume_writing = connection.resume_writing
         reader = asyncio.create_task(_read(receive, connection.feed, wire))
@@ -49,8 +54,13 @@ class _WebSocketApp:
             await wire.carry(send, broker.limits.close_timeout)
         finally:
             reader.cancel()
-            broker.gone(wire)
+            broker.gone(wire, peer)
             connection.lost()
+
+
+def _peer(scope: MutableMapping[str, Any]) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _read(receive: _Receive, feed: Callable[[bytes], None], wire: "_WebSocketWire") -> None:

@@ -1,0 +1,121 @@
+"""What every HTTP door asks about the requests that it gets: is there room for this one, and what a refusal means.
+
+Promises: one place where a request's address is found (`TrustedProxies`, as everywhere), where refusals are counted and
+told to the audit trail, and where too many of them become a LimitReached. A door calls `enter` before it looks at a
+request, `known` once it knows who sent it, and `refused` for each error that it is about to render.
+"""
+
+import re
+from typing import Final
+
+from thingstead.core.backend import Backend
+from thingstead.core.tenants import identifier_of
+from thingstead.model.errors import (
+    BadSignature,
+    ExpiredSignature,
+    Forbidden,
+    LimitReached,
+    SignInFailed,
+    ThingsteadError,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+)
+from thingstead.model.principals import Principal
+from thingstead.model.values import dump
+from thingstead.transports.http import AsgiApp, Receive, Scope, Send, TrustedProxies, retry_after, send_answer
+
+_APP: Final = re.compile(r"app:[^\s,\]]+")
+_PRINCIPAL: Final = "thingstead.principal"
+
+
+class Gate:
+    """See the module's docstring; `door` is its name in metrics and in the trail."""
+
+    def __init__(self, backend: Backend, door: str) -> None:
+        """Raises ValueError for `trusted_proxies` that name no address."""
+        self._door = door
+        self._limits = backend.limits
+        self._audit = backend.audit
+        self._proxies = TrustedProxies(backend.settings.trusted_proxies)
+
+    def enter(self, scope: Scope) -> None:
+        """A request comes. Raises LimitReached."""
+        limits = self._limits
+        if limits.addresses:
+            limits.entering(self._proxies.client(scope), self._door)
+        if limits.wary:
+            for name, value in scope["headers"]:
+                if name == b"authorization" and value[:5].lower() == b"basic":
+                    limits.passwords(self._proxies.client(scope), self._door)
+                    return
+
+    def sign_in(self, scope: Scope) -> None:
+        """Somebody tries to sign in. Raises LimitReached."""
+        self._limits.signing_in(self._proxies.client(scope), self._door)
+
+    def known(self, scope: Scope, principal: Principal) -> None:
+        """Who sent a request is known, or that it is nobody. Raises LimitReached."""
+        if principal.kind == "nobody":
+            return
+        scope[_PRINCIPAL] = principal
+        if self._limits.limits(principal):
+            address = self._proxies.client(scope) if principal.kind == "guest" else ""
+            self._limits.known(principal, address, self._door)
+
+    def refused(self, scope: Scope, error: ThingsteadError) -> ThingsteadError:
+        """An error that a request ends with; the one to render, which is another one after too many refusals."""
+        limit = "size" if isinstance(error, TooLarge) else error.details.get("limit")
+        if limit:
+            self._limits.count(self._door, limit)
+        if isinstance(error, LimitReached):
+            self._told(scope, "limited", error)
+        elif isinstance(error, (Unauthenticated, Forbidden)):
+            if not isinstance(error, SignInFailed):  # told by who signs in, with what it knows
+                self._told(scope, "refused", error)
+            principal: Principal | None = scope.get(_PRINCIPAL)
+            unproven = isinstance(error, (Unauthenticated, BadSignature, ExpiredSignature))
+            guest = principal is None and "guest" in error.details.get("actor", "").lower()
+            if (unproven or guest) and principal is None:
+                return self._limits.failed(self._proxies.client(scope), self._door) or error
+        return error
+
+    def _told(self, scope: Scope, event: str, error: ThingsteadError) -> None:
+        details = error.details
+        principal: Principal | None = scope.get(_PRINCIPAL)
+        actor = details.get("actor", "")
+        if principal is None:
+            named = _APP.search(actor) or _APP.search(details.get("right", ""))
+            app = identifier_of(named.group()) if named else ""
+        else:
+            app, actor = principal.app, actor or principal.id
+        path: str = scope["path"]
+        method: str = scope.get("method", "GET")
+        self._audit.note(
+            event,
+            app,
+            actor,
+            outcome=error.code,
+            resource=f"{method} {path}",
+            right=details.get("right", ""),
+            rule=details.get("rule", ""),
+            address=self._proxies.client(scope),
+            door=self._door,
+        )
+
+
+def signing_in(backend: Backend, door: str, app: AsgiApp) -> AsgiApp:
+    """The app, each request to which is a try to sign in: `/*_auth` of the web."""
+    gate = Gate(backend, door)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            gate.sign_in(scope)
+        except TooManyRequests as error:
+            gate.refused(scope, error)
+            body = dump({"code": 429, "message": error.message})
+            await send_answer(send, 429, body, headers=retry_after(error))
+            return
+        await app(scope, receive, send)
+
+    return serve
