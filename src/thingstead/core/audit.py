@@ -148,7 +148,7 @@ class Audit:
             await self.write()
             if self._clock.now() - self._trimmed >= _TRIMMED:
                 self._trimmed = self._clock.now()
-                await self._trim_all()
+                await self.trim()
 
     async def write(self) -> None:
         """Store what waits now; what cannot be stored waits on. Never raises an error of ours."""
@@ -191,7 +191,7 @@ class Audit:
                     self._sizes[entry.app] += 1
         self._feed.written(documents)
         for app in {entry.app for entry in latest.values()}:
-            await self._trim(app)
+            await self._shorten(app)
 
     async def _exists(self, app: str) -> bool:
         try:
@@ -202,7 +202,7 @@ class Audit:
 
     # --- bounds
 
-    async def _trim(self, app: str) -> None:
+    async def _shorten(self, app: str) -> None:
         """Remove what an app's trail has too much of."""
         trail = rules.trail_of(app)
         size = self._sizes.get(app)
@@ -216,8 +216,8 @@ class Audit:
             size -= len(oldest)
         self._sizes[app] = size
 
-    async def _trim_all(self) -> None:
-        """Remove what is too old from all trails."""
+    async def trim(self) -> None:
+        """Remove what is too old from all trails. Never raises an error of ours."""
         after = 0
         root = self._tenants.root
         try:
