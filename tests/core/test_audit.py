@@ -1,5 +1,5 @@
-"""Promise: what matters to an app's security is told in lines that nobody can forge and in objects that the app can read
-and nobody can write; a flood costs a bounded number of either (docs/explanation/audit.md)."""
+"""Promise: what matters to an app's security is told in lines that nobody can forge and in objects that the app can
+read and nobody can write; a flood costs a bounded number of either (docs/explanation/audit.md)."""
 
 import logging
 from collections.abc import Generator
@@ -119,7 +119,7 @@ def test_only_the_server_writes_it(tmp_path: Path) -> None:
 
 @pytest.fixture
 def door(tmp_path: Path) -> Generator[Listening]:
-    with listening(tmp_path, lambda backend: objects.app(backend, ())) as running:
+    with listening(tmp_path, lambda backend: objects.app(backend)) as running:
         yield running
 
 

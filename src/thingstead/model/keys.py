@@ -94,6 +94,8 @@ _PREFIXES: Final[Mapping[str, str]] = {  # longer ones first
     "kits.": "Things and kits",
     "things.": "Things and kits",
     "mqtt.": "MQTT",
+    "limits.": "Limits",
+    "audit.": "Limits",
     "webhooks.": "Webhooks",
 }
 _SOCIAL: Final = re.compile(r"para\.[a-z0-9]+_(?:app_id|secret)")
