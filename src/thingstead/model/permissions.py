@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from thingstead.model import types
+from thingstead.model import ids, types
 from thingstead.model.errors import InvalidInput
 from thingstead.model.values import Json, JsonObject, is_array, is_object
 
@@ -30,6 +30,7 @@ _NAMED: Final[Mapping[str, frozenset[str]]] = {
 }
 _NOTHING: Final[frozenset[str]] = frozenset()
 _IMPLICIT: Final = frozenset({"GET", "PATCH", "DELETE"})
+_NORMAL_IDS: Final = {"app": ids.app_id, "tag": ids.tag_id}  # types whose objects have one id under several spellings
 
 Lists = Mapping[str, frozenset[str]]
 """Resource -> granted values, of one subject."""
@@ -165,6 +166,7 @@ class Decision(msgspec.Struct, frozen=True):
     resource: str  # as it was compared: first segment in the singular
     method: str
     ask: str = ""
+    denied: bool = False  # refused by a list that is a bare `-`
 
     @property
     def missing(self) -> str:
@@ -208,7 +210,11 @@ class Permissions:
     def resource(self, path: str) -> str:
         """A path as it is compared: without slashes at its ends, its first segment in the singular."""
         first, slash, rest = stripped(path).partition("/")
-        return types.resolve(first, self._datatypes) + slash + rest
+        first = types.resolve(first, self._datatypes)
+        if rest and first in _NORMAL_IDS:
+            id, below, deeper = rest.partition("/")
+            rest = (_NORMAL_IDS[first](id) if id != ALL else id) + below + deeper
+        return first + slash + rest
 
     def lists(self, subject: str) -> Lists:
         """What a subject was granted, by resource as it is compared (`todos/*` stands as `todo/*`)."""
@@ -232,8 +238,8 @@ class Permissions:
         method = method.upper()
         path = self.resource(resource)
 
-        def no(rule: str, ask: str = "") -> Decision:
-            return Decision(False, rule, subject, path, method, ask)
+        def no(rule: str, ask: str = "", *, denied: bool = False) -> Decision:
+            return Decision(False, rule, subject, path, method, ask, denied)
 
         def yes(rule: str) -> Decision:
             return Decision(True, rule, subject, path, method)
@@ -249,11 +255,11 @@ class Permissions:
         compound = bool(key) and key not in own.denied and _has(public.lists.get(path, _NOTHING), method)
         refused = bool(key) and not compound and not (covered if exact else _has(own.lists[ALL], method))
         if refused and key in own.denied:
-            return no(f"{subject} is denied {key}")
+            return no(f"{subject} is denied {key}", denied=True)
         if not covered and not (compound and exact) and own.denied:
             for above in _applying(path):
                 if above in own.denied:
-                    return no(f"{subject} is denied {above}")
+                    return no(f"{subject} is denied {above}", denied=True)
         if not refused:
             if covered:
                 return yes(f"granted to {subject}")
@@ -274,8 +280,8 @@ class Permissions:
         method = method.upper()
         path = self.resource(resource)
 
-        def no(rule: str) -> Decision:
-            return Decision(False, rule, GUESTS, path, method)
+        def no(rule: str, *, denied: bool = False) -> Decision:
+            return Decision(False, rule, GUESTS, path, method, denied=denied)
 
         if not (path.strip() and method.strip()):
             return no("a resource and a method are needed")
@@ -286,7 +292,7 @@ class Permissions:
         if not opened:
             for above in _applying(path):
                 if above in public.denied:
-                    return no(f"everybody is denied {above}")
+                    return no(f"everybody is denied {above}", denied=True)
             if opened is False or GUESTS not in public.lists.get(ALL, _NOTHING):
                 return no("not opened to guests with ?")
         if method == "GET" or self.covers(EVERYBODY, path, method) or _has(public.lists.get(ALL, _NOTHING), method):
