@@ -102,13 +102,15 @@ class Identity:
             _matches(given, app.secret, request, request.raw_path)
             or (self._root_path and _matches(given, app.secret, request, self._root_path + request.raw_path))
         ):
+            error = BadSignature(_mismatch(request, identifier), details={"rule": "SigV4", "actor": app.object.id})
             if self._settings.debug_request_signatures:
                 what = signatures.signed_text(
                     given, request.method, request.raw_path, request.raw_query, headers, request.body, request.body_hash
                 )
                 _log.warning("signature of %s does not match; signed here: %r", given.access_key, what)
-            raise BadSignature(_mismatch(request, identifier), details={"rule": "SigV4", "actor": app.object.id})
-        _check_active(app)
+                error.canonical = what
+            raise error
+        _check_active(app, "app")
         return _app_principal(app)
 
     async def proven(self, token: str) -> Proven:
@@ -128,7 +130,7 @@ class Identity:
             held = self._verify(token, app, row)
             self._verified[token] = held
         tokens.check_time(held.claims, self._clock.now() / 1_000_000)
-        _check_active(app)
+        _check_active(app, held.principal.kind)
         if not held.active:
             raise InvalidToken("the user is not active", field="sub")
         if (
@@ -251,10 +253,12 @@ def _app_principal(app: App) -> Principal:
     return Principal("app", app.identifier, app.object.id, root=app.is_root)
 
 
-def _check_active(app: App) -> None:
+def _check_active(app: App, asker: str = "") -> None:
     if not app.active:
         details = {"rule": "active", "actor": app.object.id, "right": "any"}
-        raise Forbidden(f"App not active. [{app.object.id}]", details=details)
+        error = Forbidden(f"App not active. [{app.object.id}]", details=details)
+        error.asker = asker
+        raise error
 
 
 def _knows_secret(row: StoredObject, secret: str) -> bool:

@@ -21,7 +21,7 @@ from thingstead.core.outbox import Item as Told
 from thingstead.core.outbox import Outbox
 from thingstead.core.sealing import Sealer
 from thingstead.core.shapes import document_of, object_of
-from thingstead.model import constraints, ids, types
+from thingstead.model import constraints, ids, permissions, types
 from thingstead.model import objects as model
 from thingstead.model.app_options import APP_OPTIONS
 from thingstead.model.errors import AppNotFound, Conflict, InvalidInput, TooLarge, Unavailable
@@ -347,6 +347,40 @@ class Tenants:
         await self._change(identifier, change, event="update")
         return await self.get(identifier)
 
+    # --- permissions
+
+    async def grant(self, identifier: str, subject: str, resource: str, methods: list[str]) -> App:
+        """Put methods (of model/permissions.methods_of) in place of what a subject had on a resource; the app after.
+
+        The first segment of the resource becomes a type. Raises TooLarge, AppNotFound.
+        """
+
+        def change(obj: Object) -> bool:
+            present = self._read(obj)
+            granted = permissions.granted(present.permissions.stored, subject, resource, methods)
+            first = types.resolve(resource.partition("/")[0], present.datatypes)
+            names = [] if first == permissions.ALL or first[:1] in ("", "_") or first in types.RESERVED else [first]
+            known = {**present.datatypes, **self._unknown(present.datatypes, names)}
+            changed = granted != present.permissions.stored or known != present.datatypes
+            obj.own["resourcePermissions"], obj.own["datatypes"] = granted, dict[str, Json](known)
+            _check_size(obj)
+            return changed
+
+        await self._change(identifier, change, event="update")
+        return await self.get(identifier)
+
+    async def revoke(self, identifier: str, subject: str, resource: str | None = None) -> App:
+        """Take from a subject what it had on a resource, or on all of them; the app after. Raises AppNotFound."""
+
+        def change(obj: Object) -> bool:
+            present = self._read(obj).permissions.stored
+            left = permissions.revoked(present, subject, resource)
+            obj.own["resourcePermissions"] = left
+            return left != present
+
+        await self._change(identifier, change, event="update")
+        return await self.get(identifier)
+
     # --- settings
 
     async def put_setting(self, identifier: str, key: str, value: Json) -> None:
@@ -471,7 +505,7 @@ class Tenants:
 def _check_size(obj: Object) -> None:
     """Keep what every request of an app holds in memory small."""
     if len(obj.public()) + len(obj.private() or b"") > _MOST_BYTES:
-        raise TooLarge(f"settings and constraints of an app are over {_MOST_BYTES >> 10} KB", field="app")
+        raise TooLarge(f"settings, constraints and permissions of an app are over {_MOST_BYTES >> 10} KB", field="app")
 
 
 def _check_keys(keys: Iterable[str]) -> None:

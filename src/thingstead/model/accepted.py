@@ -12,7 +12,6 @@ from thingstead.model.values import Json
 Row: TypeAlias = tuple[Json, str]  # default, whose type is the key's, and meaning
 
 _EMPTY_OBJECT: Final[Json] = {}
-_EMPTY_LIST: Final[Json] = []
 _TLS_FILES: Final[Mapping[str, Row]] = {
     "ssl_keystore": ("", "file of the client's own certificate"),
     "ssl_keystore_password": ("", "its password"),
@@ -37,7 +36,6 @@ def _security() -> Iterator[tuple[str, Row]]:
     yield "auth_cookie", ("para-auth", "name of the login cookie")
     yield "returnto_cookie", ("para-returnto", "cookie that remembers the wanted URL")
     yield "security.protected", (_EMPTY_OBJECT, "named path patterns that need a login")
-    yield "security.ignored", (_EMPTY_LIST, "paths that need no login")
     yield "security.signin", ("/signin", "page to sign in at")
     yield "security.signout", ("/signout", "page to sign out at")
     yield "security.signin_success", ("/", "where a sign-in leads")

@@ -17,6 +17,7 @@ class ThingsteadError(Exception):
         self.message = message
         self.field = field
         self.details: Mapping[str, str] = details or {}
+        self.asker = ""  # the kind of principal that was refused, once it is proven: who may see `details`
 
 
 class InvalidInput(ThingsteadError):
@@ -80,9 +81,13 @@ class ExpiredSignature(Unauthenticated):
 
 
 class BadSignature(Unauthenticated):
-    """A signature that does not match the request (identity.md 4.2)."""
+    """A signature that does not match the request (identity.md 4.2).
+
+    `canonical` is the canonical request that was signed here, where clients may see it, else "".
+    """
 
     code = "bad_signature"
+    canonical = ""
 
 
 class Forbidden(ThingsteadError):

@@ -131,7 +131,8 @@ def keys() -> Mapping[str, Key]:
         assert isinstance(field.type, msgspec.inspect.Metadata)
         extra = cast(Mapping[str, str], field.type.extra)
         schema = cast(Mapping[str, str], field.type.extra_json_schema)
-        found[extra["key"]] = _described(extra["key"], field.encode_name, field.default, schema["description"])
+        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+        found[extra["key"]] = _described(extra["key"], field.encode_name, default, schema["description"])
     for option, (default, about) in APP_OPTIONS.items():
         found[f"para.{option}"] = _described(f"para.{option}", "", default, about, option)
     for name, (default, about) in ACCEPTED.items():

@@ -13,7 +13,14 @@ from thingstead.model.values import Json, JsonObject, dump
 
 Format = Literal["json", "markdown", "hocon"]
 
-_TYPES: Final[Mapping[str, str]] = {"S": "String", "B": "Boolean", "I": "Integer", "F": "Double"}
+_TYPES: Final[Mapping[str, str]] = {
+    "S": "String",
+    "B": "Boolean",
+    "I": "Integer",
+    "F": "Double",
+    "list": "List",
+    "object": "Object",
+}
 _TAGS: Final[list[Json]] = ["requires restart"]  # settings are read at the start
 
 
@@ -37,7 +44,9 @@ def options() -> Sequence[Option]:
 
 
 def _text(default: Json) -> str:
-    return str(default).lower() if isinstance(default, bool) else str(default)
+    if isinstance(default, bool | list | dict):
+        return dump(default).decode()
+    return str(default)
 
 
 def shown(found: Sequence[Option], format: Format, *, grouped: bool) -> bytes:

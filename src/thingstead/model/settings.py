@@ -147,6 +147,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wildcard_covers_admin: Annotated[
         bool, _key("para.security.wildcard_covers_admin", "a grant on * covers an app's administration too")
     ] = False
+    security_ignored: Annotated[
+        list[str],
+        _key("para.security.ignored", "Ant patterns of paths at /v1 that need no login; given, they replace the list"),
+    ] = []
     per_app: Mapping[str, Any] = {}
     """What the configuration says of keys of model/app_options, without `para.`; it counts for the root app only."""
     limits_sign_in: Annotated[

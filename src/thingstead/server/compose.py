@@ -274,7 +274,7 @@ async def _wire(
         hub=hub,
         tenants=tenants,
         identity=identity,
-        access=Access(settings, tenants, identity),
+        access=Access(settings, tenants, identity, store),
         users=users,
         signin=SignIn(providers, users, objects, tenants, identity, audit, settings, clock),
         audit=audit,

@@ -7,7 +7,7 @@ from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.sealing import Sealer
 from thingstead.core.sensors import sensor_key
 from thingstead.core.shapes import shadow_put
-from thingstead.model import constraints, ids
+from thingstead.model import constraints, ids, permissions
 from thingstead.model import shadow as rules
 from thingstead.model.errors import ConstraintViolation, InvalidInput
 from thingstead.model.objects import Object
@@ -114,6 +114,9 @@ class AppKind(Kind):
         if is_object(body.get("validationConstraints")):
             own = constraints.normalised(obj.own.get("validationConstraints"))
             obj.own["validationConstraints"] = constraints.as_json(own)
+        if "resourcePermissions" in body:
+            grants = body["resourcePermissions"]
+            obj.own["resourcePermissions"] = (permissions.restored if archived else permissions.normalised)(grants)
         given: JsonObject | None = None
         gone: list[str] = []
         settings = body.get("settings")

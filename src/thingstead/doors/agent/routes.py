@@ -4,7 +4,7 @@ Checks come in the order headers, caller, query, body, existence. Not there yet:
 devices.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,8 +19,9 @@ from thingstead.doors.gate import Gate
 from thingstead.model import ids, ngsi
 from thingstead.model.agent import schema
 from thingstead.model.bodies import bounded
-from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
+from thingstead.model.errors import AppNotFound, MethodNotAllowed, NotFound, ThingsteadError
 from thingstead.model.principals import Principal
+from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
@@ -120,9 +121,9 @@ class _North:
         else:
             raise Refusal(404, "NOT_FOUND", f"There is nothing at {scope['path']}")
         _allowed(method, tuple(routes))
-        return await routes[method](await self._call(scope, receive, method), name)
+        return await routes[method](await self._call(scope, receive, method, segments[1:]), name)
 
-    async def _call(self, scope: Scope, receive: Receive, method: str) -> Call:
+    async def _call(self, scope: Scope, receive: Receive, method: str, place: Sequence[str]) -> Call:
         headers = headers_of(scope)
         missing = [name for name in ("fiware-service", "fiware-servicepath") if not headers.get(name, "").strip()]
         if missing:
@@ -146,9 +147,26 @@ class _North:
         except AppNotFound:
             pass  # a POST may make it
         action = "read" if method == "GET" else "write"
-        backend.access.check(principal, app, "agent", action, loopback=bound_to_loopback(scope))
+        rights: list[Right] = []
+        if principal.kind in ("user", "guest"):
+            rights = await self._stands_for(app, path, method, place, query_of(scope).get("apikey"))
+        await backend.access.check(principal, app, "agent", action, loopback=bound_to_loopback(scope), rights=rights)
         actor = principal if principal.kind != "nobody" else Principal("app", app, ids.APP_PREFIX + app)
         return Call(app, service, path, actor, query_of(scope), body)
+
+    async def _stands_for(
+        self, app: str, path: str, method: str, place: Sequence[str], apikey: str | None
+    ) -> list[Right]:
+        """The rights at `/v1` that a request stands for (doors.md 28)."""
+        if place[0] != "devices":
+            return [Right(method, ("service_group",))]
+        if len(place) == 1:
+            return [Right(method, ("thing",))]
+        try:
+            device = await self._agents.device(app, path, place[1], apikey)
+        except NotFound:
+            return [Right(method, ("thing",))]
+        return [Right(method, ("thing", device.thing))]
 
     # --- groups
 

@@ -31,6 +31,7 @@ from thingstead.model import ids, ngsi
 from thingstead.model.bodies import bounded
 from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
 from thingstead.model.principals import Principal
+from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
@@ -74,9 +75,9 @@ class Caller(msgspec.Struct, frozen=True):
     loopback: bool
 
     @property
-    def thing(self) -> str | None:
-        """The thing that asks, if it is one."""
-        return self.principal.id if self.principal.kind == "thing" else None
+    def narrow(self) -> bool:
+        """Whether it depends on the entity what the caller may do."""
+        return self.principal.kind in ("thing", "user", "guest")
 
     @property
     def actor(self) -> Principal:
@@ -151,11 +152,11 @@ class _Context:
         wanted = Wanted(ngsi.read_scope(_path(request)), meant([id]), request.names_of("type"))
         caller = await self._caller(request, scope)
         tenant = caller.tenant
-        if caller.thing is None:
-            self._check(caller, "read")
+        if not caller.narrow:
+            await self._check(caller, "read")
         found = await self._entities.find(tenant, wanted)
-        if caller.thing is not None:
-            self._check(caller, "read", found)
+        if caller.narrow:
+            await self._check(caller, "read", found)
         if not found:
             raise not_found()
         if len(found) > 1:
@@ -171,7 +172,7 @@ class _Context:
         limit, offset = page_of(request)
         wanted = Wanted(ngsi.read_scope(_path(request)), request.names_of("id"), request.names_of("type"))
         caller = await self._caller(request, scope)
-        self._check(caller, "read")
+        await self._check(caller, "read")
         tenant = caller.tenant
         counted = "count" in request.options
         page, count = await self._entities.page(tenant, wanted, limit=limit, offset=offset, count=counted)
@@ -190,15 +191,15 @@ class _Context:
         path = ngsi.write_path(_path(request))
         caller = await self._caller(request, scope, body)
         tenant = caller.tenant
-        if caller.thing is None:
-            self._check(caller, "write")
+        if not caller.narrow:
+            await self._check(caller, "write")
         check_options(request, _POST_OPTIONS)
         check_body(request, body)
         entity = ngsi.entity_write(bounded(body), key_values="keyValues" in request.options)
         upsert = "upsert" in request.options
-        if caller.thing is not None:
+        if caller.narrow:
             wanted = Wanted(ngsi.Scope(frozenset({path}), ()), (entity.id,), (entity.type,))
-            self._check(caller, "write", await self._entities.find(tenant, wanted))
+            await self._check(caller, "write", await self._entities.find(tenant, wanted))
         await self._writes.put(tenant, path, entity, caller.actor, upsert=upsert)
         place = f"/v2/entities/{quote(entity.id, safe=':')}?type={quote(entity.type, safe=':')}"
         return Answer(204 if upsert else 201, headers=((b"location", place.encode()),))
@@ -224,12 +225,28 @@ class _Context:
             pass  # reads find nothing, a write may make it
         return Caller(principal, tenant, bound_to_loopback(scope))
 
-    def _check(self, caller: Caller, action: Literal["read", "write"], found: Sequence[Entity] = ()) -> None:
+    async def _check(self, caller: Caller, action: Literal["read", "write"], found: Sequence[Entity] = ()) -> None:
         """Refuse what the caller may not do; a thing may do it to the one entity that is its own (doors.md 29)."""
         parts = found[0].parts if len(found) == 1 else ()
         thing = parts[0].thing if len(parts) == 1 else None
-        access = self._backend.access
-        access.check(caller.principal, caller.tenant, "context", action, loopback=caller.loopback, thing=thing)
+        rights = await self._stands_for(caller.tenant, action, found) if caller.narrow else ()
+        await self._backend.access.check(
+            caller.principal, caller.tenant, "context", action, loopback=caller.loopback, thing=thing, rights=rights
+        )
+
+    async def _stands_for(self, tenant: str, action: str, found: Sequence[Entity]) -> list[Right]:
+        """The rights at `/v1` that a request stands for (doors.md 28): on the things and entities that it is about."""
+        if not found:
+            both = [Right("GET", ("thing",)), Right("GET", ("entity",))]
+            return both if action == "read" else [Right("POST", ("entity",))]
+        ids = [part.thing for entity in found for part in entity.parts]
+        objects = await self._backend.objects.get_many(tenant, ids)
+        if action == "read":
+            return [Right("GET", (obj.type, obj.id)) for obj in objects]
+        return [
+            Right("POST", ("thing", obj.id, "shadow")) if obj.type == "thing" else Right("PATCH", (obj.type, obj.id))
+            for obj in objects
+        ]
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -30,6 +30,7 @@ from thingstead.model.hypermedia import filters, forms, negotiation
 from thingstead.model.hypermedia.filters import Pairs
 from thingstead.model.hypermedia.rels import RELATIONS
 from thingstead.model.principals import NOBODY, Principal
+from thingstead.model.rights import Right
 from thingstead.transports.http import Disconnected, Receive, Scope, Send, bound_to_loopback, read_body
 
 log = structlog.get_logger("hypermedia")
@@ -56,6 +57,7 @@ _LISTS: Final[Mapping[str, Handler]] = {
     "aggregate_data": resources.aggregates,
     "metadata": resources.metadata,
 }
+_TYPES: Final = {"sites": "site", "devices": "thing", "sensors": "sensor", "metadata": "metadata"}
 _SINGLES: Final[Mapping[str, Handler]] = {
     "sites": resources.site,
     "devices": resources.device,
@@ -202,17 +204,18 @@ class Requests:
             )
         except (Unauthenticated, Forbidden, AppNotFound) as error:
             # a public read ignores credentials that prove nothing (D6)
-            if action == "write" or not self._public(reader.app, loopback):
+            if action == "write" or not await self._public(reader.app, loopback):
                 raise Unauthenticated(error.message, field=error.field, details=error.details) from None
             return NOBODY, body
         self._gate.known(scope, actor)
         thing = await _addressed(reader, found, query) if actor.kind == "thing" else None
-        access.check(actor, reader.app, "hypermedia", action, loopback=loopback, thing=thing)
+        rights = await stands_for(reader, found, method, query) if actor.kind in ("user", "guest") else ()
+        await access.check(actor, reader.app, "hypermedia", action, loopback=loopback, thing=thing, rights=rights)
         return actor, body
 
-    def _public(self, app: str, loopback: bool) -> bool:
+    async def _public(self, app: str, loopback: bool) -> bool:
         try:
-            self._backend.access.check(NOBODY, app, "hypermedia", "read", loopback=loopback)
+            await self._backend.access.check(NOBODY, app, "hypermedia", "read", loopback=loopback)
         except Unauthenticated:
             return False
         return True
@@ -233,6 +236,29 @@ async def _addressed(reader: Reader, found: Route, query: Pairs) -> str | None:
         return (await reader.sensor(sensor))[0].device if sensor else None
     except NotFound:
         return None
+
+
+async def stands_for(reader: Reader, found: Route, method: str, query: Pairs) -> list[Right]:
+    """The rights at `/v1` that a request stands for (doors.md 28)."""
+    type = _TYPES.get(found.collection, "")
+    names = {name for name, _ in query}
+    if method == "POST":
+        if found.collection == "metadata" or {"content_type_id", "object_id"} <= names:
+            return [Right("POST", ("metadata",))]
+        if found.collection == "sensordata":
+            device = await _addressed(reader, found, query)
+            return [Right("POST", ("thing", device, "shadow") if device else ("thing",))]
+        return [Right("PATCH", (type, found.id)) if found.id else Right("POST", (type,))]
+    if not found.collection:
+        return [Right("GET", ())]
+    if found.collection in ("sensordata", "aggregate_data") or (type == "sensor" and not found.id):
+        device = await _addressed(reader, found, query)
+        below = "sensors" if type == "sensor" else "readings"
+        return [Right("GET", ("thing", device, below) if device else ("sensor",))]
+    rights = [Right("GET", (type, found.id) if found.id else (type,))]
+    if found.handlers.get("GET") is resources.summary:
+        rights += [Right("GET", ("thing",)), Right("GET", ("sensor",))]
+    return rights
 
 
 def _missing_slash(where: Target) -> str | None:

@@ -32,6 +32,7 @@ from thingstead.model.hypermedia.links import Base
 from thingstead.model.objects import Object, decode
 from thingstead.model.principals import NOBODY
 from thingstead.model.readings import columns
+from thingstead.model.rights import Right
 from thingstead.ports.hub import Listener
 from thingstead.transports.http import Receive, Scope, Send, bound_to_loopback
 
@@ -236,7 +237,8 @@ class Streams:
         thing: str | None = None
         if actor.kind == "thing":
             thing = id if kind == "device" else (await reader.sensor(id))[0].device if "sensor" in kind else None
-        access.check(actor, app, "hypermedia", "read", loopback=loopback, thing=thing)
+        rights = await _stands_for(reader, kind, id) if actor.kind in ("user", "guest") else ()
+        await access.check(actor, app, "hypermedia", "read", loopback=loopback, thing=thing, rights=rights)
         obj = (await reader.sensor(id))[1] if _TYPES[kind] == "sensor" else await reader.one(_TYPES[kind], id)
         default = obj.type == "site" and obj.id == await reader.default_site_id()
         return _Scope(reader, obj, default), base
@@ -257,6 +259,16 @@ class Streams:
             log.exception("stream failed")
             code = FAILED
         await send({"type": "websocket.close", "code": code})
+
+
+async def _stands_for(reader: Reader, kind: str, id: str) -> list[Right]:
+    """The rights at `/v1` that a stream stands for (doors.md 28). Raises NotFound."""
+    if _TYPES[kind] == "site":
+        return [Right("GET", ("site", id)), Right("GET", ("thing",))]
+    if kind == "metadata":
+        return [Right("GET", ("metadata", id))]
+    device = id if kind == "device" else (await reader.sensor(id))[0].device
+    return [Right("GET", ("thing", device, "readings"))]
 
 
 async def _until_gone(receive: Receive, sending: asyncio.Task[None]) -> None:

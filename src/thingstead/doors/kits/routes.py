@@ -19,6 +19,7 @@ from thingstead.doors.kits import errors, render
 from thingstead.model.errors import InvalidInput, MethodNotAllowed, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.objects import Object
 from thingstead.model.principals import Principal
+from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.ports.store import Key
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send, bound_to_loopback, retry_after, send_answer
@@ -31,7 +32,7 @@ _MAX_QUERY: Final = 300  # parameters
 Headers = list[tuple[bytes, bytes]]
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct):
     """One request: who asks what of which app."""
 
     principal: Principal
@@ -39,11 +40,7 @@ class Call(msgspec.Struct, frozen=True):
     loopback: bool
     segments: tuple[str, ...]  # after `/kits`
     query: Sequence[tuple[str, str]]
-
-    @property
-    def stranger(self) -> bool:
-        """Nobody that the app knows."""
-        return self.principal.kind not in ("app", "thing")
+    stranger: bool  # nobody that the app knows, or a user without a right to what is asked
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""
@@ -128,10 +125,21 @@ class _Kits:
             raise InvalidInput("the path and query must be UTF-8, with few parameters", field="query") from None
         segments = tuple(parts[:-1] if parts and not parts[-1] else parts)
         app = (await self._backend.tenants.get(principal.app or self._backend.tenants.default)).identifier
-        return Call(principal, app, bound_to_loopback(scope), segments, query)
+        stranger = principal.kind not in ("app", "thing")
+        return Call(principal, app, bound_to_loopback(scope), segments, query, stranger)
 
-    def _check(self, call: Call, thing: str | None) -> None:
-        self._backend.access.check(call.principal, call.app, "kits", "read", loopback=call.loopback, thing=thing)
+    async def _check(self, call: Call, thing: str | None) -> None:
+        """Refuse who may not read all kits, or this one; a user who may is no stranger. Raises Unauthenticated,
+        Forbidden."""
+        rights = [Right("GET", ("thing", thing) if thing is not None else ("thing",))]
+        if thing is not None and (
+            call.segments[1:] == ("data",) or "data" in (call.parameter("include") or "").split(",")
+        ):
+            rights.append(Right("GET", ("thing", thing, "readings")))
+        access = self._backend.access
+        await access.check(call.principal, call.app, "kits", "read", loopback=call.loopback, thing=thing, rights=rights)
+        if await access.knows(call.principal, call.app, rights):
+            call.stranger = False
 
     # --- one kit
 
@@ -139,11 +147,12 @@ class _Kits:
         """The kit of that id: a `kitId`, else a thing's id. Raises NotFound, and what `access.check` raises."""
         thing = await self._backend.objects.find(Key("kit", id, call.app)) if id else None
         if thing is None:
-            self._check(call, call.principal.id if call.principal.kind == "thing" else None)
+            may_name = {"thing": call.principal.id, "user": id, "guest": id}
+            await self._check(call, may_name.get(call.principal.kind))
             thing = await self._backend.objects.get(call.app, id) if id else None
         if thing is None or thing.type != "thing":
             raise NotFound("No such kit.")
-        self._check(call, thing.id)
+        await self._check(call, thing.id)
         if call.stranger and thing.custom.get("privacyPublicDashboard") is False:
             raise Unauthenticated("This kit is not public.")
         return thing
@@ -161,7 +170,7 @@ class _Kits:
 
     async def _list(self, call: Call, headers: Headers) -> bytes:
         own = call.principal.id if call.principal.kind == "thing" else None
-        self._check(call, own)
+        await self._check(call, own)
         if own is not None:
             return dump(list[Json](await self._kits(call, [await self._backend.objects.get(call.app, own)])))
         limit = history.limit_of(call.parameter("limit"))

@@ -23,7 +23,6 @@ from thingstead.doors.objects.read import Call
 from thingstead.doors.objects.render import Answer
 from thingstead.model.errors import (
     BadSignature,
-    Forbidden,
     InvalidInput,
     LimitReached,
     NotFound,
@@ -64,7 +63,6 @@ class Archived:
 
     async def export(self, call: Call) -> Answer:
         """GET _export: the ZIP, as it is made."""
-        _check_app(call)
         app = call.app.identifier
         export = await self._archives.export(app)
         self._audit.note("exported", call.app.identifier, call.principal.id)
@@ -77,7 +75,6 @@ class Archived:
 
     async def reindex(self, call: Call) -> Answer:
         """POST _reindex; `destinationIndex` names nothing here."""
-        _check_app(call)
 
         async def work(progress: Progress | None) -> JsonObject:
             done = await self._reindexer.run(call.app.identifier, progress)
@@ -116,7 +113,7 @@ class Archived:
         signed = request.headers.get("authorization", "").strip().startswith("AWS4")
         stated = request.headers.get("x-amz-content-sha256", "").strip().lower()
         proven = not signed or _SHA256.fullmatch(stated) is not None
-        call = await _app(authenticate, replace(request, body_hash=stated)) if proven else None
+        call = await authenticate(replace(request, body_hash=stated)) if proven else None
         limit = self._limit if proven else min(self._limit, UNPROVEN)
         if not proven and self._unproven == UNPROVEN_AT_ONCE:
             raise LimitReached(f"Import failed - {_NEEDED}, because too many without it arrive now")
@@ -128,7 +125,7 @@ class Archived:
         if digest is None:
             return plain(413, _too_large(limit, self._limit))
         if call is None:
-            call = await _app(authenticate, replace(request, body_hash=digest))
+            call = await authenticate(replace(request, body_hash=digest))
         elif signed and digest != stated:
             raise BadSignature("the body is not the one that X-Amz-Content-Sha256 names", field="X-Amz-Content-Sha256")
         name = _CONTROL.sub("", next(iter(call.params().get("filename", ())), "")).strip()[:255]
@@ -143,22 +140,6 @@ class Archived:
             return done
 
         return await _answered(call, work)
-
-
-async def _app(authenticate: Authenticate, request: SignedRequest) -> Call:
-    call = await authenticate(request)
-    _check_app(call)
-    return call
-
-
-def _check_app(call: Call) -> None:
-    """Archives hold secrets: only the app itself gets at them. Raises Forbidden."""
-    if call.principal.kind != "app":
-        raise Forbidden(
-            "You don't have permission to access this resource. "
-            f"[user: {call.principal.id}, resource: {call.method} {call.path}]",
-            details={"rule": "apps only", "actor": call.principal.id, "right": call.method},
-        )
 
 
 def _failed(error: ThingsteadError) -> ThingsteadError:

@@ -21,6 +21,7 @@ class Batches:
     """The handlers of `_batch`."""
 
     def __init__(self, backend: Backend) -> None:
+        self._access = backend.access
         self._objects = backend.objects
         self._most_deleted = backend.settings.max_batch_delete
         self._validate = backend.settings.validate_batch_updates
@@ -44,6 +45,12 @@ class Batches:
                 asked.append(id)
             except InvalidInput as error:
                 skipped.append((id or "", error.code))
+        if call.principal.kind != "app":
+            kept = await self._reachable(call, asked)
+            for n in reversed(range(len(drafts))):
+                if asked[n] not in kept or self._access.hides(call.principal, call.app, "POST", drafts[n].type):
+                    skipped.append((asked.pop(n) or "", "forbidden"))
+                    drafts.pop(n)
         outcomes = await self._objects.create_many(call.app.identifier, drafts, call.principal)
         done = _done(outcomes, asked, skipped)
         return _answer(call, done, skipped, names)
@@ -51,7 +58,8 @@ class Batches:
     async def read(self, call: Call) -> Answer:
         """GET: in the order of the ids, duplicates once, missing ones left out."""
         params = call.params()
-        publics = await self._objects.public_many(call.app.identifier, _ids(params))
+        ids = await self._kept(call, _ids(params))
+        publics = await self._objects.public_many(call.app.identifier, ids)
         return Answer(200, render.array(publics, selected(params)))
 
     async def patch(self, call: Call) -> Answer:
@@ -65,6 +73,10 @@ class Batches:
                 skipped.append(("", "missing_id"))
             else:
                 items.append((id, body))
+        if call.principal.kind != "app":
+            kept = await self._reachable(call, [id for id, _ in items])
+            skipped += [(id, "forbidden") for id, _ in items if id not in kept]
+            items = [(id, body) for id, body in items if id in kept]
         outcomes = await self._objects.patch_many(call.app.identifier, items, call.principal, validate=self._validate)
         done = _done(outcomes, [id for id, _ in items], skipped)
         if not done and any(isinstance(outcome, VersionMismatch) for outcome in outcomes):
@@ -76,9 +88,21 @@ class Batches:
         found = _ids(call.params())
         if self._most_deleted and len(found) > self._most_deleted:
             raise InvalidInput(f"Limit reached. Maximum number of items to delete is {self._most_deleted}", field="ids")
-        doomed = [id for id in found if not is_app_id(id)]
+        doomed = await self._kept(call, [id for id in found if not is_app_id(id)])
         await self._objects.delete_many(call.app.identifier, doomed, call.principal)
         return Answer()
+
+    async def _reachable(self, call: Call, ids: Sequence[str | None]) -> frozenset[str | None]:
+        """Those of some ids whose objects, if there are any, a right on `_batch` reaches (identity.md 11)."""
+        known = [id for id in ids if id is not None]
+        hidden = await self._access.unreachable(call.principal, call.app, call.method, known)
+        return frozenset(ids) - hidden
+
+    async def _kept(self, call: Call, ids: list[str]) -> list[str]:
+        if call.principal.kind == "app":
+            return ids
+        reachable = await self._reachable(call, ids)
+        return [id for id in ids if id in reachable]
 
 
 def _id_of(body: JsonObject) -> str | None:

@@ -11,7 +11,8 @@ from thingstead.doors.objects.trail import tenant_of
 from thingstead.model import audit, ids, types, votes
 from thingstead.model.errors import InvalidInput, NotFound
 from thingstead.model.ids import check_id, check_type, is_app_id
-from thingstead.model.values import JsonObject, dump
+from thingstead.model.rights import Right
+from thingstead.model.values import Json, JsonObject, dump
 
 
 def object_id(type_name: str, ref: str, app: str) -> str:
@@ -32,6 +33,7 @@ class Crud:
     """The handlers of single objects."""
 
     def __init__(self, backend: Backend) -> None:
+        self._access = backend.access
         self._objects = backend.objects
         self._audit = backend.audit
         self._search = backend.search
@@ -74,6 +76,8 @@ class Crud:
         check_id(body.get("id"))
         if not body or type_name == "app" or is_app_id(body.get("id")):
             raise InvalidInput("Failed to create object.", field="id" if is_app_id(body.get("id")) else "type")
+        if call.principal.kind != "app":
+            await self._check_created(call, resolved, type_name, body.get("id"))
         if type_name == "webhook" and body.get("triggeredEvent") not in (None, ""):
             shown = await self._webhooks.trigger(call.app.identifier, body)
             public = render.shown(shown.public(), names)
@@ -83,6 +87,14 @@ class Crud:
         self._credentials_made(call, result)
         headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
         return Answer(201, render.written(result, names), headers=headers)
+
+    async def _check_created(self, call: Call, resolved: str, type_name: str, id: Json) -> None:
+        """A body may name another type than its path, and an object that is there already: both take rights of their
+        own. Raises Forbidden."""
+        if type_name != resolved:
+            await self._access.require(call.principal, call.app, Right("POST", (type_name,)), call.path)
+        if isinstance(id, str) and await self._objects.get_many(call.app.identifier, [id]):
+            await self._access.require(call.principal, call.app, Right("PUT", (type_name, id)), call.path)
 
     async def overwrite(self, call: Call) -> Answer:
         """PUT {type}/{id}: a fresh create at the path's id."""

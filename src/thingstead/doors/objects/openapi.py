@@ -265,6 +265,8 @@ def _shape(shape: Shape) -> JsonObject:
     match shape:
         case "Json":
             return _OPEN_OBJECT
+        case "Methods":
+            return {"type": "array", "items": {"type": "string"}}
         case "Objects":
             return {"type": "array", "items": _ref("Object")}
         case "Changed":

@@ -13,7 +13,7 @@ import msgspec
 
 from thingstead.core.tenants import App
 from thingstead.model.bodies import MAX_MEMBERS, bounded
-from thingstead.model.errors import Forbidden, InvalidInput, MalformedBody, MissingBody
+from thingstead.model.errors import InvalidInput, MalformedBody, MissingBody
 from thingstead.model.principals import Principal
 from thingstead.model.uris import query_pairs
 from thingstead.model.values import Json, JsonObject, is_array, is_object
@@ -43,12 +43,6 @@ class Call(msgspec.Struct):
     def params(self) -> dict[str, list[str]]:
         """The query parameters, repeated ones as lists."""
         return grouped(self.query())
-
-
-def only_apps(call: Call, right: str) -> None:
-    """Refuse everybody but the app itself. Raises Forbidden."""
-    if call.principal.kind != "app":
-        raise Forbidden("Not allowed.", details={"rule": "apps only", "actor": call.principal.id, "right": right})
 
 
 def parse_query(raw: str) -> list[tuple[str, str]]:

@@ -18,10 +18,11 @@ from thingstead.doors.objects.apps import Apps, Asked
 from thingstead.doors.objects.archives import IMPORT, Archived
 from thingstead.doors.objects.crud import object_id
 from thingstead.doors.objects.errors import error_answer, plain
+from thingstead.doors.objects.permissions import explains
 from thingstead.doors.objects.read import MAX_URI, Call, grouped, parse_query, raw_text, segments
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.table import GROUPS, OPEN, ROUTES
-from thingstead.model import types
+from thingstead.model import ant, rights, types
 from thingstead.model.errors import (
     Forbidden,
     InvalidInput,
@@ -32,6 +33,7 @@ from thingstead.model.errors import (
     Unauthenticated,
 )
 from thingstead.model.principals import Principal
+from thingstead.model.rights import Right
 from thingstead.transports.http import Disconnected, Receive, Scope, Send, TrustedProxies, bound_to_loopback, read_body
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -46,6 +48,7 @@ class ObjectsDoor:
     def __init__(self, backend: Backend, resources: Sequence[Resources]) -> None:
         self._backend = backend
         self._identity = backend.identity
+        self._access = backend.access
         self._tenants = backend.tenants
         self._cors = backend.settings.cors_enabled
         self._limit = backend.settings.max_entity_size
@@ -67,6 +70,8 @@ class ObjectsDoor:
         # Only GET searches below a type: `search` is an id like others for all other methods.
         self._typed[2, 1, "search"] |= self._typed[2, 0, ""] | self._typed[2, 1, "search"]
         self._open: Final = {tuple(each.path.split("/")[2:]): (each, _bound(each.handler, made)) for each in OPEN}
+        ignored = backend.settings.security_ignored
+        self._ignored: Final = ant.matcher(ignored, "para.security.ignored") if ignored else None
         self._banner: Final = _bound(Apps.banner, made)
         self._given = resources
         self._document: bytes | None = None
@@ -163,12 +168,8 @@ class ObjectsDoor:
         if not path.startswith("/v1/") and path != "/v1":
             raise NotFound
         parts = segments(path)
-        found = self._open.get(parts)
-        if found is not None and (parts or path == "/v1"):
-            open, handler = found
-            if method != "GET" and not (open.head and method == "HEAD"):
-                raise _not_allowed({"GET"})
-            return await handler(Asked(query, bound_to_loopback(scope)))
+        if parts in self._open and (parts or path == "/v1") and self._is_public(path, parts, listed=True):
+            return await self._opened(parts, method, Asked(query, bound_to_loopback(scope)))
         forwarded = headers.get("x-forwarded-host", "")
         if forwarded and not self._proxies.trust(scope):
             forwarded = ""
@@ -182,26 +183,67 @@ class ObjectsDoor:
 
         if archive:
             return await self._archived.load(receive, request, known)
-        return await self._dispatch(await known(request))
+        call = await known(request)
+        try:
+            return await self._dispatch(call)
+        except ThingsteadError as error:
+            error.asker = call.principal.kind
+            raise
+
+    async def _opened(self, parts: tuple[str, ...], method: str, asked: Asked) -> Answer:
+        open, handler = self._open[parts]
+        if method != "GET" and not (open.head and method == "HEAD"):
+            raise _not_allowed({"GET"})
+        return await handler(asked)
+
+    def _is_public(self, path: str, parts: tuple[str, ...], *, listed: bool) -> bool:
+        """Whether a path needs no login: by `para.security.ignored` where it is given, else those that are `listed`."""
+        if self._ignored is None:
+            return listed
+        # a segment with a slash in it is one segment to routing, and two to a pattern
+        return not any("/" in part for part in parts) and self._ignored("/".join(("/v1", *parts)))
 
     async def _call(self, request: SignedRequest, parts: tuple[str, ...], loopback: bool) -> Call:
-        """The request of somebody who is known and may use its method."""
-        principal = await self._authenticate(request, parts)
-        if principal.kind == "user" and parts != ("_me",):  # users have no rights yet: they come with permissions
-            raise Forbidden(
-                "You don't have permission to access this resource. "
-                f"[user: {principal.id}, resource: {request.method} {request.raw_path}]",
-                details={"rule": "users", "actor": principal.id, "right": request.method},
-            )
-        app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
+        """The request of somebody who may make it."""
         method, path, query = request.method, request.raw_path, request.raw_query
-        self._identity.check_method(app, method)
-        return Call(method, path, parts, query, request.headers, request.body, principal, app, loopback)
+        public = self._ignored is not None and self._is_public(path, parts, listed=False)
+        principal = await self._authenticate(request, parts, public=public)
+        try:
+            app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
+            self._identity.check_method(app, method)
+            call = Call(method, path, parts, query, request.headers, request.body, principal, app, loopback)
+            if principal.kind != "app":
+                await self._admit(call, public=public)
+        except ThingsteadError as error:
+            error.asker = principal.kind
+            raise
+        return call
+
+    async def _admit(self, call: Call, *, public: bool) -> None:
+        """Refuse what is not permitted to somebody who is no app (identity.md 2.8, 11). Raises Forbidden."""
+        parts, principal = call.segments, call.principal
+        method = "GET" if call.method == "HEAD" else call.method
+        if principal.kind == "thing":
+            self._check_thing(call, self._resource(call), method)
+            return
+        if (method == "POST" and parts == ("_newkeys",)) or (len(parts) == 2 and parts[0] == "_setup"):
+            return  # whose handlers take only apps, and say so in their own words
+        segments = rights.canonical(parts, call.app.identifier, call.app.datatypes)
+        childrenonly = len(parts) > 3 and "childrenonly" in call.params()
+        right = Right(method, segments, childrenonly, method == "GET" and explains(parts, call.raw_query))
+        if not (public and rights.standing(right, call.app.datatypes) == "granted"):
+            await self._access.require(principal, call.app, right, call.path)
+        for type_name in _named_types(call):
+            if self._access.hides(principal, call.app, method, type_name):
+                await self._access.require(principal, call.app, Right(method, (type_name,)), call.path)
 
     # --- who is asking
 
-    async def _authenticate(self, request: SignedRequest, parts: tuple[str, ...]) -> Principal:
-        """The principal by the `Authorization` header, as identity.md 2.6 classifies it."""
+    async def _authenticate(self, request: SignedRequest, parts: tuple[str, ...], *, public: bool) -> Principal:
+        """The principal by the `Authorization` header, as identity.md 2.6 classifies it.
+
+        On a `public` path nobody needs credentials: the tenant is the app that is named, else the default one.
+        """
         given = request.headers.get("authorization", "").strip()
         if given.startswith("AWS4-HMAC-SHA256"):
             return await self._identity.signed(request)
@@ -219,7 +261,12 @@ class ObjectsDoor:
                 return await self._identity.basic(given)
             case "" | "anonymous" if not about_me:
                 key = rest.strip() or next(iter(params.get("accessKey", ())), "").strip()
-                if key:  # guests have no rights yet: they come with permissions (identity.md 10)
+                guest = await self._access.guest(key) if key else None
+                if guest is not None:
+                    return guest
+                if public and not key:
+                    return Principal("guest", self._tenants.default)
+                if key:
                     raise Forbidden(
                         "You don't have permission to access this resource. "
                         f"[user: [GUEST], resource: {request.method} {request.raw_path}]",
@@ -241,9 +288,9 @@ class ObjectsDoor:
             if method != "GET":
                 raise _not_allowed({"GET"})
             return await self._banner(Asked(call.raw_query, call.loopback))
-        entry = self._resource(call) if parts[0] in self._resources else None
-        if call.principal.kind == "thing":
-            self._check_thing(call, entry, method)
+        if self._ignored is not None and parts in self._open:
+            return await self._opened(parts, call.method, Asked(call.raw_query, call.loopback))
+        entry = self._resource(call)
         if entry is not None:
             return await self._custom(call, entry, method)
         methods = self._methods(parts)
@@ -264,7 +311,7 @@ class ObjectsDoor:
         return found
 
     def _resource(self, call: Call) -> Entry | None:
-        for pattern, entry in self._resources[call.segments[0]]:
+        for pattern, entry in self._resources.get(call.segments[0], ()) if call.segments else ():
             if len(pattern) == len(call.segments) and all(
                 want is None or want == part for want, part in zip(pattern[1:], call.segments[1:], strict=True)
             ):
@@ -290,7 +337,7 @@ class ObjectsDoor:
     def _check_thing(self, call: Call, entry: Entry | None, method: str) -> None:
         """A thing reads itself, and does to itself what a resource lets it do (doors.md 29). Raises Forbidden."""
         parts, app = call.segments, call.app.identifier
-        if parts == ("_me",) or parts[0] == "_settings":  # whose handlers take only apps
+        if parts in ((), ("_me",)):
             return
         itself = (
             len(parts) > 1
@@ -304,6 +351,16 @@ class ObjectsDoor:
                 f"[user: {call.principal.id}, resource: {call.method} {call.path}]",
                 details={"rule": "a thing reads and reports itself", "actor": call.principal.id, "right": method},
             )
+
+
+def _named_types(call: Call) -> list[str]:
+    """The types that a search, or a question about links, names beside its path."""
+    parts = call.segments
+    links = len(parts) > 2 and parts[2] == "links"
+    if not links and parts[:1] != ("search",):
+        return []
+    named = [parts[3]] if links and len(parts) > 3 else call.params().get("type", [])
+    return [types.resolve(name, call.app.datatypes) for name in named]
 
 
 def _bound(

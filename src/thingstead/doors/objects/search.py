@@ -10,7 +10,8 @@ from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.trail import tenant_of
 from thingstead.model import audit, types
 from thingstead.model.errors import InvalidQuery
-from thingstead.model.query.build import ById, Limits, Params, plan
+from thingstead.model.query.build import ById, Limits, Params, Plan, plan, without
+from thingstead.model.rights import ADMIN_TYPES
 from thingstead.model.settings import Settings
 
 _AUDIT: Final = {types.plural(audit.TYPE): audit.TYPE}
@@ -20,6 +21,7 @@ class Searches:
     """The handlers of searches."""
 
     def __init__(self, backend: Backend) -> None:
+        self._access = backend.access
         self._search = backend.search
         self._objects = backend.objects
         self._limits = limits_of(backend.settings)
@@ -42,6 +44,8 @@ class Searches:
         start = metrics.now()
         try:
             wanted = plan(query_type, type_name, params, self._limits)
+            if call.principal.kind != "app":
+                wanted = await self._reachable(call, type_name, wanted)
             name = query_type if query_type in FINDS else "default"
             if name == "default" and "count" in params:
                 name = "count"
@@ -54,6 +58,15 @@ class Searches:
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
         metrics.record(call.app.identifier, f"RestUtils.search.{name}", start)
         return Answer(200, body)
+
+    async def _reachable(self, call: Call, type_name: str | None, wanted: Plan) -> Plan:
+        """The search without what a right on `search` does not reach: an app's administration (identity.md 11)."""
+        if isinstance(wanted, ById):
+            hidden = await self._access.unreachable(call.principal, call.app, "GET", wanted.ids)
+            return ById(tuple(id for id in wanted.ids if id not in hidden))
+        among = [type_name] if type_name is not None else sorted(ADMIN_TYPES)
+        hidden = tuple(name for name in among if self._access.hides(call.principal, call.app, "GET", name))
+        return without(wanted, hidden) if hidden else wanted
 
 
 def limits_of(settings: Settings) -> Limits:

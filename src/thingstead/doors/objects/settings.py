@@ -1,11 +1,11 @@
 """`_settings`: what an app keeps about itself, its credentials elsewhere among it (objects.md 9; identity.md 3.5).
 
-Only the app itself gets here, and no answer may be kept by a cache.
+Only the app, its administrators and users who were granted it by name get here; no answer may be kept by a cache.
 """
 
 from thingstead.core.backend import Backend
 from thingstead.doors.objects import render
-from thingstead.doors.objects.read import Call, object_body, only_apps
+from thingstead.doors.objects.read import Call, object_body
 from thingstead.doors.objects.render import NO_STORE, Answer
 from thingstead.model.errors import InvalidInput
 
@@ -19,7 +19,6 @@ class AppSettings:
 
     async def read(self, call: Call) -> Answer:
         """GET _settings[/{key}]: all, or the value of one; a blank key is none."""
-        only_apps(call, "read settings")
         settings = call.app.settings
         key = call.segments[1] if len(call.segments) > 1 else ""
         if not key.strip():
@@ -28,7 +27,6 @@ class AppSettings:
 
     async def put(self, call: Call) -> Answer:
         """PUT _settings/{key} with `{"value": ...}`: any JSON type is kept, null changes nothing."""
-        only_apps(call, "change settings")
         body = object_body(call.body)
         if "value" not in body:
             raise InvalidInput("'value' is missing", field="value")
@@ -38,14 +36,12 @@ class AppSettings:
 
     async def replace(self, call: Call) -> Answer:
         """PUT _settings: the body becomes the settings; `{}` clears them."""
-        only_apps(call, "change settings")
         await self._tenants.put_settings(call.app.identifier, object_body(call.body))
         self._audit.note("settings_replaced", call.app.identifier, call.principal.id)
         return Answer(headers=NO_STORE)
 
     async def delete(self, call: Call) -> Answer:
         """DELETE _settings/{key}: 200 also when it was not there."""
-        only_apps(call, "change settings")
         await self._tenants.delete_setting(call.app.identifier, call.segments[1])
         self._audit.note("setting_removed", call.app.identifier, call.principal.id, resource=call.segments[1])
         return Answer(headers=NO_STORE)

@@ -16,6 +16,7 @@ from thingstead.doors.objects.constraints import Constraints
 from thingstead.doors.objects.crud import Crud
 from thingstead.doors.objects.emails import Emails
 from thingstead.doors.objects.links import Linking
+from thingstead.doors.objects.permissions import Permitted
 from thingstead.doors.objects.read import Call
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.search import Searches
@@ -31,6 +32,7 @@ Shape: TypeAlias = Literal[
     "Keys",
     "Letter",
     "Message",
+    "Methods",
     "Object",
     "Objects",
     "Options",
@@ -45,7 +47,7 @@ Shape: TypeAlias = Literal[
 the same after lines of JSON that tell how far it is, `Text` bare text, else a shape of
 `openapi.py`."""
 
-GROUPS: Final = (AppSettings, Constraints, Crud, Batches, Searches, Linking, Emails, Utilities)
+GROUPS: Final = (AppSettings, Constraints, Permitted, Crud, Batches, Searches, Linking, Emails, Utilities)
 """The classes beside `Apps` and `Archived` whose methods are handlers; each is made with the backend."""
 
 
@@ -111,20 +113,23 @@ PARAMETERS: Final[Mapping[str, tuple[type, str]]] = {
     "matchall": (bool, "`terms`: all must match; true unless it is another word than `true`"),
     "md": (str, "`md2html`: Markdown"),
     "message": (str, "`formatmessage`: the text with placeholders"),
-    "method": (str, "the utility, unless the path names it"),
+    "method": (str, "the utility, unless the path names it; `explain`: the method, `GET` unless given"),
     "name": (str, "the app's name"),
     "page": (int, "the page's number; 0 and 1 are the first"),
+    "path": (str, "`explain`: the path as it would be sent, with its query"),
     "prefix": (str, "`prefix`: how the value begins"),
     "progress": (bool, "set by being there: lines of JSON while it works"),
     "q": (str, "a query string in Lucene's syntax, `*` for everything; `wildcard`: the pattern"),
     "querytype": (str, "the kind of search, before the one that the path names"),
     "radius": (int, "`nearby`: kilometres, 10 unless given"),
     "replacement": (str, "`nospaces`: what stands for a blank"),
+    "resource": (str, "`explain`: the resource, in place of `path`"),
     "select": (list, "members that are shown, repeated or joined with commas; all unless given"),
     "sharedIndex": (bool, "kept with the app; nothing is shared"),
     "sharedTable": (bool, "kept with the app; nothing is shared"),
     "sort": (str, "the field of the order, or several: `a:desc,b:asc`"),
     "string": (str, "`nospaces`, `nosymbols`: the text"),
+    "subject": (str, "`explain`: a user, `*` for any, `?` for guests, or the app; who asks unless given"),
     "tags": (list, "`tagged`: all of these"),
     "term": (str, "the value of `field`"),
     "terms": (list, "`terms`: `field:value`, the field may end in `<`, `<=`, `>`, `>=`; `in`: values"),
@@ -188,6 +193,34 @@ ROUTES: Final = (
         answer="Json",
     ),
     Route("DELETE", "_constraints/{type}/{field}/{name}", Constraints.remove, "Remove a constraint", answer="Json"),
+    Route("GET", "_permissions", Permitted.read, "Who may do what", answer="Json"),
+    Route(
+        "GET",
+        "_permissions/{subject}",
+        Permitted.of_subject,
+        "What a subject may do; `explain` with a parameter: whether and why a made-up request would be allowed",
+        ("subject", "resource", "path", "method"),
+        answer="Json",
+    ),
+    Route("DELETE", "_permissions/{subject}", Permitted.revoke, "Take all from a subject", answer="Json"),
+    Route(
+        "PUT",
+        "_permissions/{subject}/{resource}",
+        Permitted.grant,
+        "Allow a subject some methods on a resource",
+        body="Methods",
+        answer="Json",
+    ),
+    Route(
+        "DELETE", "_permissions/{subject}/{resource}", Permitted.revoke, "Take a resource from a subject", answer="Json"
+    ),
+    Route(
+        "GET",
+        "_permissions/{subject}/{resource}/{method}",
+        Permitted.check,
+        "Whether a subject may use a method on a resource",
+        answer="Text",
+    ),
     Route("GET", "_id/{id}", Crud.read, "An object by id alone", _SELECT, answer="Object", timed="crud.read"),
     Route("POST", "_emails", Emails.send, "Send a letter; apps only", body="Letter", answer="Message"),
     Route("GET", "_batch", Batches.read, "Read many objects", ("ids", "select"), answer="Objects", timed="batch.read"),

@@ -14,6 +14,7 @@ from thingstead.doors.things import render
 from thingstead.doors.things.resources import refusal, shadow_call
 from thingstead.model.errors import Forbidden, MethodNotAllowed, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.principals import Principal
+from thingstead.model.rights import Right
 from thingstead.ports.store import Key
 from thingstead.transports.http import AsgiApp, Disconnected, Receive, Scope, Send, read_body, retry_after, send_answer
 
@@ -88,8 +89,9 @@ async def _answer(backend: Backend, gate: Gate, scope: Scope, body: bytes) -> tu
 
 
 async def _thing(backend: Backend, principal: Principal, name: str, method: str) -> str:
-    """The id of the thing of that name, if the caller may reach it: an app its own things, a thing itself."""
-    if principal.kind not in ("app", "thing"):
+    """The id of the thing of that name, if the caller may reach it: an app its own things, a thing itself, a user as
+    `/v1/things/{id}/shadow` would have it."""
+    if principal.kind == "nobody":
         raise Unauthenticated("Unauthorized")
     app = await backend.tenants.get(principal.app)
     backend.identity.check_method(app, method)
@@ -97,5 +99,10 @@ async def _thing(backend: Backend, principal: Principal, name: str, method: str)
     if principal.kind == "thing" and (found is None or (found.app, found.id) != (principal.app, principal.id)):
         raise Forbidden("Forbidden", details={"rule": "a thing reaches itself", "actor": principal.id})
     if found is None or found.app != principal.app or found.type != "thing":
+        found = None
+    if principal.kind in ("user", "guest"):
+        asked = Right("GET" if method == "HEAD" else method, ("thing", found.id if found else name, "shadow"))
+        await backend.access.require(principal, app, asked, f"/things/{name}/shadow")
+    if found is None:
         raise NotFound("Thing not found", field="thing")
     return found.id

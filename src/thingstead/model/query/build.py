@@ -90,6 +90,18 @@ class Similar:
 Plan: TypeAlias = Find | ById | Nearby | Similar
 
 
+def without(plan: Plan, types: tuple[str, ...]) -> Plan:
+    """A search that finds no objects of some types; one by ids stays as it is."""
+    match plan:
+        case Find():
+            return replace(plan, query=ast.Bool(must=(plan.query,), must_not=(ast.Equals("type", types),)))
+        case Nearby() | Similar():
+            query = ast.Bool(must=(plan.find.query,), must_not=(ast.Equals("type", types),))
+            return replace(plan, find=replace(plan.find, query=query))
+        case ById():
+            return plan
+
+
 def pager(params: Params, limits: Limits = Limits()) -> Pager:
     """The pager of a request."""
     page = min(abs(_integer(params, "page", 0)), limits.pages)

@@ -1,0 +1,184 @@
+"""Users and guests at the doors beside `/v1`: a closed door decides as the matching path at `/v1`
+(doors.md 28; identity.md 10)."""
+
+from pathlib import Path
+from typing import Any
+
+from support.agent_doors import TENANT, open_doors
+from support.aio import run
+from support.backend import owner
+from support.chain import Chain, chain
+from support.devices import site
+from support.people import granted, sign_in
+from thingstead.core.backend import Backend
+from thingstead.core.ingest import Report
+from thingstead.core.kinds.base import Draft
+
+WRITES = ["POST", "PUT", "PATCH", "DELETE"]
+
+
+async def made(backend: Backend, app: str, type: str, **body: Any) -> str:
+    return (await backend.objects.create(app, Draft(type=type, body=body), owner(app))).object.id
+
+
+async def revoked(backend: Backend, app: str) -> None:
+    for subject in list((await backend.tenants.get(app)).permissions.stored):
+        await backend.tenants.revoke(app, subject)
+
+
+def test_hypermedia(tmp_path: Path) -> None:
+    with chain(tmp_path) as api:
+        backend, do = api.server.backend, api.server.run
+        do(backend.tenants.create("farm"))
+        jane = do(sign_in(backend, "farm", "jane"))
+        place = do(made(backend, "farm", "site", name="Marsh"))
+        thing = do(made(backend, "farm", "thing", name="kit", parentid=place, serviceBroker="Local"))
+        do(backend.ingest.report(Report(app="farm", thing=thing, reported={"temp": 20.5})))
+        sensor = do(backend.things.shadow("farm", thing)).leaves["temp"].sensor
+
+        def status(method: str, path: str, body: object = None) -> int:
+            return api.request(method, f"/chain/farm{path}", body, Authorization=f"Bearer {jane.token}").status_code
+
+        reads = {
+            "/sites/": "site",
+            f"/sites/{place}": f"site__{place}",
+            f"/sites/{place}/edit": f"site__{place}",
+            f"/devices/?site_id={place}": "thing",
+            f"/devices/{thing}": f"thing__{thing}",
+            f"/sensors/?device_id={thing}": f"thing__{thing}__sensors",
+            "/sensors/": "sensor",
+            f"/sensors/{sensor}": f"sensor__{sensor}",
+            f"/sensordata/?sensor_id={sensor}": f"thing__{thing}__readings",
+            f"/metadata/?content_type_id=11&object_id={thing}": "metadata",
+        }
+        assert status("GET", "/") == 200
+        for path, resource in reads.items():
+            assert status("GET", path) == 403, path
+            do(granted(backend, "farm", jane.user.id, **{resource: ["GET"]}))
+            assert status("GET", path) == 200, path
+            do(revoked(backend, "farm"))
+        writes: list[tuple[str, object, str, str]] = [
+            ("/sites/create", {"name": "Bog"}, "site", "POST"),
+            (f"/sites/{place}/edit", {"name": "Fen"}, f"site__{place}", "PATCH"),
+            (f"/devices/create?site_id={place}", {"name": "0x1"}, "thing", "POST"),
+            (f"/sensordata/create?sensor_id={sensor}", {"value": 21}, f"thing__{thing}__shadow", "POST"),
+        ]
+        for path, body, resource, method in writes:
+            do(granted(backend, "farm", jane.user.id, **{resource: ["GET"], "*": ["GET"]}))
+            assert status("POST", path, body) == 403, path
+            do(granted(backend, "farm", jane.user.id, **{resource: [method]}))
+            assert status("POST", path, body) in (200, 201), path
+            do(revoked(backend, "farm"))
+        do(granted(backend, "farm", jane.user.id, site=["GET"], sensor=["GET"]))
+        assert status("GET", f"/sites/{place}/summary") == 403  # which shows devices, too
+        do(granted(backend, "farm", jane.user.id, thing=["GET"]))
+        assert status("GET", f"/sites/{place}/summary") == 200
+        refusal = api.request("POST", "/chain/farm/sites/create", {}, Authorization=f"Bearer {jane.token}").json()
+        assert refusal["errors"][0]["rule"] == f"hypermedia.write=auth; {jane.user.id}'s own list on site caps it"
+        assert refusal["errors"][0]["right"] == "POST site"
+        assert _elsewhere(api, jane.token) == 403
+
+
+def _elsewhere(api: Chain, token: str) -> int:
+    """A user of one app asks in another one."""
+    api.server.run(api.server.backend.tenants.create("other"))
+    return api.request("GET", "/chain/other/sites/", Authorization=f"Bearer {token}").status_code
+
+
+def test_hypermedia_for_guests_and_administrators(tmp_path: Path) -> None:
+    with chain(tmp_path) as api:
+        backend, do = api.server.backend, api.server.run
+        do(backend.tenants.create("farm"))
+        boss = do(sign_in(backend, "farm", "boss", "admins"))
+
+        def guest(path: str, key: str = "app:farm") -> int:
+            return api.request("GET", f"/chain/farm{path}", Authorization=f"Anonymous {key}").status_code
+
+        assert guest("/sites/") == 401
+        do(granted(backend, "farm", "*", site=["GET", "?"]))
+        assert guest("/sites/") == 200
+        assert guest("/sites/", "app:other") == 401
+        assert guest("/devices/") == 401
+        for path in ("/sites/", "/devices/", "/sensors/"):
+            assert api.request("GET", f"/chain/farm{path}", Authorization=f"Bearer {boss.token}").status_code == 200
+        do(backend.objects.patch("para", "app:farm", {"readOnly": False, "active": False}, owner("para")))
+        assert guest("/sites/") in (401, 403)
+        answer = api.request("GET", "/chain/farm/sites/", Authorization=f"Bearer {boss.token}")
+        assert answer.status_code in (401, 403)
+
+
+def test_the_agent_and_the_context_broker(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_doors(tmp_path) as here:
+            backend = here.backend
+            await here.group()
+            await here.device(device_id="d1", entity_name="Room:1", entity_type="Room")
+            await here.device(device_id="d2", entity_name="Room:2", entity_type="Room")
+            for device in ("d1", "d2"):
+                await here.measure({"t": 21}, i=device)
+            settings = {"agent.access": "auth", "context.access": "auth"}
+            await backend.tenants.put_settings("smartgondor", settings)
+            jane = await sign_in(backend, "smartgondor", "jane")
+            things = {t.name: t.id for t in await backend.objects.list("smartgondor", type="thing")}
+            first = (await backend.agents.device("smartgondor", "/gardens", "d1")).thing
+            assert len(things) == 2
+            who = {**TENANT, "X-Auth-Token": jane.token}
+            entity = {"id": "Hall:1", "type": "Hall", "x": {"value": 1, "type": "Number"}}
+            room = {"id": "Room:1", "type": "Room", "x": {"value": 1, "type": "Number"}}
+            group = {"services": [{"resource": "/iot/json", "apikey": "9", "entity_type": "T"}]}
+            cases: list[tuple[str, str, str, Any, dict[str, list[str]]]] = [
+                ("north", "GET", "/iot/services", None, {"service_group": ["GET"]}),
+                ("north", "POST", "/iot/services", group, {"service_group": ["POST"]}),
+                ("north", "GET", "/iot/devices", None, {"thing": ["GET"]}),
+                ("north", "GET", "/iot/devices/d1", None, {f"thing__{first}": ["GET"]}),
+                ("north", "POST", "/iot/devices", {"devices": [{"device_id": "d3"}]}, {"thing": ["POST"]}),
+                ("context", "GET", "/v2/entities", None, {"thing": ["GET"], "entity": ["GET"]}),
+                ("context", "GET", "/v2/entities/Room:1", None, {f"thing__{first}": ["GET"]}),
+                ("context", "POST", "/v2/entities", entity, {"entity": ["POST"]}),
+                ("context", "POST", "/v2/entities?options=upsert", room, {f"thing__{first}__shadow": ["POST"]}),
+            ]
+            for port, method, path, body, grants in cases:
+                no = await here.call(port, method, path, body, who)
+                assert no.status == 403, (path, no)
+                await granted(backend, "smartgondor", jane.user.id, **grants)
+                yes = await here.call(port, method, path, body, who)
+                assert yes.status in (200, 201, 204), (path, yes)
+                await revoked(backend, "smartgondor")
+            await granted(backend, "smartgondor", jane.user.id, thing=["GET"])
+            assert (await here.call("context", "GET", "/v2/entities", None, who)).status == 403
+            other = {"fiware-service": "elsewhere", "fiware-servicepath": "/gardens", "X-Auth-Token": jane.token}
+            await backend.tenants.create("elsewhere")
+            assert (await here.call("north", "GET", "/iot/devices", None, other)).status == 403
+
+    run(main())
+
+
+def test_kits_and_shadows(tmp_path: Path) -> None:
+    with site(tmp_path) as here:
+        backend, do = here.inner.backend, here.inner.run
+        do(backend.tenants.create("farm"))
+        jane = do(sign_in(backend, "farm", "jane"))
+        private = {"privacyPublicDashboard": False, "privacyShowOnMap": False, "ip": "192.0.2.7"}
+        thing = do(made(backend, "farm", "thing", name="kit", kitId="k1", **private))
+        other = do(made(backend, "farm", "thing", name="other"))
+
+        def get(path: str) -> Any:
+            return here.call("GET", path, headers={"Authorization": f"Bearer {jane.token}"}, auth=None)
+
+        cases = [
+            ("/kits", "thing"),
+            ("/kits/k1", f"thing__{thing}"),
+            (f"/kits/{thing}", f"thing__{thing}"),
+            (f"/things/farm-{thing}/shadow", f"thing__{thing}__shadow"),
+        ]
+        for path, resource in cases:
+            assert get(path).status_code == 403, path
+            do(granted(backend, "farm", jane.user.id, **{resource: ["GET"]}))
+            assert get(path).status_code in (200, 404), path
+            do(revoked(backend, "farm"))
+        do(granted(backend, "farm", jane.user.id, **{f"thing__{thing}": ["GET"]}))
+        assert get("/kits/k1").json()["details"]["ip"] == "192.0.2.7"  # she is no stranger to it
+        assert get("/kits/k1/data").status_code == 200
+        assert get(f"/kits/{other}").status_code == 403
+        do(granted(backend, "farm", jane.user.id, **{f"thing__{thing}__readings": ["-"]}))
+        assert get("/kits/k1/data").status_code == 200  # granted above it
