@@ -4,6 +4,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
 from support.agent_doors import TENANT, open_doors
 from support.aio import run
 from support.backend import owner
@@ -77,6 +81,26 @@ def test_hypermedia(tmp_path: Path) -> None:
         assert refusal["errors"][0]["rule"] == f"hypermedia.write=auth; {jane.user.id}'s own list on site caps it"
         assert refusal["errors"][0]["right"] == "POST site"
         assert _elsewhere(api, jane.token) == 403
+
+
+def test_streams(tmp_path: Path) -> None:
+    with chain(tmp_path) as api:
+        backend, do = api.server.backend, api.server.run
+        do(backend.tenants.create("farm"))
+        jane = do(sign_in(backend, "farm", "jane"))
+        thing = do(made(backend, "farm", "thing", name="kit", serviceBroker="Local"))
+        do(backend.ingest.report(Report(app="farm", thing=thing, reported={"temp": 20.5})))
+        sensor = do(backend.things.shadow("farm", thing)).leaves["temp"].sensor
+        bearer = {"Authorization": f"Bearer {jane.token}"}
+        for name in (f"device-{thing}", f"sensor-{sensor}"):
+            url = f"{api.url.replace('http', 'ws')}/chain/farm/ws/{name}"
+            with pytest.raises(InvalidStatus) as refused:
+                connect(url, additional_headers=bearer, open_timeout=10)
+            assert refused.value.response.status_code == 403
+            do(granted(backend, "farm", jane.user.id, **{f"thing__{thing}__readings": ["GET"]}))
+            with connect(url, additional_headers=bearer, open_timeout=10, close_timeout=10):
+                pass
+            do(revoked(backend, "farm"))
 
 
 def _elsewhere(api: Chain, token: str) -> int:
