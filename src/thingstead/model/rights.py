@@ -15,7 +15,7 @@ Standing = Literal["known", "app", "admin", "granted"]
 resource; who was granted it, by `*` too."""
 
 _ADMIN: Final = frozenset({"_settings", "_export", "_import", "_reindex", "_emails", "_elasticsearch"})
-ADMIN_TYPES: Final = frozenset({"app", "webhook"})
+ADMIN_TYPES: Final = frozenset({"app", "audit", "webhook"})
 CHECK: Final = 4  # segments of `_permissions/{subject}/{resource}/{method}`
 
 
