@@ -25,6 +25,7 @@ from thingstead.model.errors import (
 )
 from thingstead.model.events import ObjectChanged
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope
 from thingstead.model.principals import Principal
 from thingstead.model.values import JsonObject, parse_object
 from thingstead.ports.environment import Clock, Ids
@@ -298,15 +299,23 @@ class Objects:
 
     @heard("delete")
     async def delete(self, app: str, id: str, actor: Principal) -> bool:
-        """Delete an object and what goes with it. True if it was there."""
-        return await self._delete(app, id, "delete")
+        """Delete an object and what goes with it. True if it was there. Raises InvalidInput if it is not the actor's to
+        delete."""
+        return await self._delete(app, id, "delete", await self._scope(app, actor))
 
-    async def _delete(self, app: str, id: str, event: str) -> bool:
+    async def _scope(self, app: str, actor: Principal) -> Scope | None:
+        if actor.kind == "app":
+            return None
+        return (self._register.cached(app) or await self._register.get(app)).scope(actor)
+
+    async def _delete(self, app: str, id: str, event: str, scope: Scope | None) -> bool:
         for _ in range(_ATTEMPTS):
             row = await self._store.objects.get(app, id) or await self._evicted(app, id)
             if row is None:
                 return False
             obj = object_of(row)
+            if scope is not None:
+                scope.check(obj, "delete")
             kind = self._kinds.get(obj.type, self._plain)
             prepared = await kind.removing(obj)
             changes = [Remove(app, id, expect=row.rev, line=not obj.stored), *prepared.changes]
@@ -334,11 +343,18 @@ class Objects:
         return None if public is None else StoredObject(app, id, str(parse_object(public)["type"]), 0, 0, public, None)
 
     @heard("delete_all")
-    async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> None:
-        """Delete several; unknown ids are ignored. Those with which nothing else goes do so in one transaction."""
+    async def delete_many(self, app: str, ids: Sequence[str], actor: Principal) -> list[str]:
+        """Delete several; unknown ids are ignored. Those with which nothing else goes do so in one transaction.
+
+        The ids of those that stay, because they are not the actor's to delete.
+        """
         left = list(dict.fromkeys(ids))
+        scope = await self._scope(app, actor)
+        skipped: list[str] = []
         for _ in range(_ATTEMPTS):
             rows = await self._store.objects.get_many(app, left)
+            if scope is not None:
+                rows = [row for row in rows if scope.changes(object_of(row))]
             plain = [row for row in rows if self._goes_alone(row)]
             if not plain or await self._delete_plain(app, plain):
                 break
@@ -346,8 +362,15 @@ class Objects:
             raise Unavailable("the objects are being changed too often; try again")
         gone = {row.id for row in plain}
         for id in left:
-            if id not in gone:
-                await self._delete(app, id, "deleteAll")
+            if id in gone:
+                continue
+            try:
+                await self._delete(app, id, "deleteAll", scope)
+            except InvalidInput:
+                if scope is None:
+                    raise
+                skipped.append(id)
+        return skipped
 
     def _goes_alone(self, row: StoredObject) -> bool:
         """True if nothing goes with this object when it is deleted, and it has a row."""

@@ -19,7 +19,7 @@ from thingstead.model import objects as model
 from thingstead.model.errors import MalformedBody, Unavailable
 from thingstead.model.query import ast
 from thingstead.model.query.build import ById, Find, Nearby, Plan, Similar, similar_tiers
-from thingstead.model.query.fields import DOCID, flatten, text_of
+from thingstead.model.query.fields import DOCID, clean, flatten, text_of
 from thingstead.model.query.predicate import Subject, compile_query
 from thingstead.model.query.sort import SortBy, in_order, sort_keys
 from thingstead.model.values import JsonObject, parse_object
@@ -462,16 +462,19 @@ class Search:
     async def _by_id(self, app: str, plan: ById, only: ast.Query) -> Page:
         if not plan.ids:
             return Page([], [], 0)
-        found = await self._shown(app, plan.ids)
+        found = await self._allowed(app, plan.ids, only)
         shown = {id: fields for id in found if (fields := _fields(found[id])).get("indexed") is not False}
         newest = sorted(shown, key=lambda id: _timestamp(shown[id]), reverse=True)
-        if not isinstance(only, ast.All):
-            hits = await self.hits(
-                SearchRequest(app, ast.every(ast.Equals("id", tuple(newest)), only), limit=len(newest))
-            )
-            allowed = {hit.id for hit in hits.hits}
-            newest = [id for id in newest if id in allowed]
         return Page([found[id] for id in newest], newest, len(newest))
+
+    async def _allowed(
+        self, app: str, ids: Sequence[str], only: ast.Query, type: str | None = None
+    ) -> Mapping[str, bytes]:
+        """Public bytes of those that exist and that `only` (then also `type`) lets be seen."""
+        if not isinstance(only, ast.All):
+            query = ast.every(ast.Equals("id", tuple(map(clean, ids))), only)
+            ids = [hit.id for hit in (await self.hits(SearchRequest(app, query, type, limit=len(ids)))).hits]
+        return await self._shown(app, ids)
 
     async def _nearby(self, app: str, plan: Nearby, only: ast.Query) -> Page:
         by_docid = (SortBy(DOCID, False),)
@@ -485,7 +488,7 @@ class Search:
 
     async def _similar(self, app: str, plan: Similar, only: ast.Query) -> Page:
         like = plan.like
-        if plan.like_id is not None and (found := await self._shown(app, [plan.like_id])):
+        if plan.like_id is not None and (found := await self._allowed(app, [plan.like_id], only, plan.find.type)):
             like = _text(_fields(found[plan.like_id]), plan.fields)
         tiers = similar_tiers(plan.fields, like)
         pager = plan.find.pager

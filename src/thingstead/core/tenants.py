@@ -29,7 +29,9 @@ from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.keys import keys
 from thingstead.model.keys import value as value_of
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope, scope_of
 from thingstead.model.permissions import Permissions
+from thingstead.model.principals import Principal
 from thingstead.model.settings import Settings
 from thingstead.model.values import Json, JsonObject, is_object
 from thingstead.ports.environment import Clock, Entropy, Ids
@@ -43,6 +45,7 @@ _SPACE = "tenants"
 _SETUP = "setup"  # item: present while root's keys may still be shown by `_setup`
 _ATTEMPTS = 50
 _MET = 1_000  # type names remembered for one app
+_SCOPES = 1_000  # callers of one app whose scope is remembered
 _MOST_BYTES: Final = 1 << 20  # of an app's object, when settings or constraints are added
 
 
@@ -61,6 +64,19 @@ class App(msgspec.Struct, frozen=True):
     autocreated: bool  # made by a measure or an entity, not by `_setup` (doors.md 27)
     is_root: bool
     met: set[str] = msgspec.field(default_factory=set[str])  # type names with nothing to register, as they were written
+    scopes: dict[Principal, Scope | None] = msgspec.field(default_factory=dict[Principal, Scope | None])
+
+    def scope(self, principal: Principal) -> Scope | None:
+        """What of its rights a caller is confined to (identity.md 10.5, 11); None for apps and things."""
+        if principal.kind not in ("user", "guest"):
+            return None
+        try:
+            return self.scopes[principal]
+        except KeyError:
+            if len(self.scopes) >= _SCOPES:
+                self.scopes.clear()
+            found = self.scopes[principal] = scope_of(principal, self.permissions)
+            return found
 
 
 class Keys(msgspec.Struct, frozen=True):

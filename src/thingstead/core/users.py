@@ -6,7 +6,6 @@ reason stands in the error's details. Does not issue tokens: that is core/signin
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
 
 from thingstead.core.audit import Audit
 from thingstead.core.delegated import FIELD as DELEGATED
@@ -30,13 +29,10 @@ from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.query.sort import SortBy
 from thingstead.model.settings import Settings
-from thingstead.model.users import Delegated, Picture, Profile
+from thingstead.model.users import UNVERIFIED, Delegated, Picture, Profile
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
-
-UNVERIFIED: Final = "unverified"
-"""Hidden member of a user: the address that nobody has proven to be the user's."""
 
 _ALIKE = 20  # users of one address that are looked at
 _MOST_PICTURE = 2 << 20  # bytes

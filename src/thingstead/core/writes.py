@@ -13,7 +13,7 @@ import msgspec
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.outbox import Item, Outbox
 from thingstead.core.shapes import document_of, document_of_put, object_of
-from thingstead.model import constraints, types
+from thingstead.model import constraints, ownership, types
 from thingstead.model import objects as model
 from thingstead.model.constraints import Broken
 from thingstead.model.errors import (
@@ -26,6 +26,7 @@ from thingstead.model.errors import (
 )
 from thingstead.model.events import ORPHAN, ObjectChanged, everything, subject
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope
 from thingstead.model.principals import Principal
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Ids
@@ -77,6 +78,10 @@ class Ruled(Protocol):
     @property
     def constraints(self) -> constraints.Types:
         """The app's own constraints; empty for most apps."""
+        ...
+
+    def scope(self, principal: Principal) -> Scope | None:
+        """What a caller is confined to; None for apps and things."""
         ...
 
 
@@ -144,6 +149,10 @@ class Writes:
         """An object to be created or overwritten. Raises InvalidInput, Conflict, and what its kind raises."""
         type_name = types.clean(draft.type)
         kind = self._kinds.get(type_name, self._plain)
+        tenant = self._register.cached(app) or await self._register.get(app)
+        scope = None if actor.kind == "app" or draft.archived is not None else tenant.scope(actor)
+        if scope is not None:
+            draft = msgspec.structs.replace(draft, body=scope.writable(type_name, draft.body, new=True))
         number = self._ids.next()
         given = draft.id if draft.id is not None else draft.body.get("id")
         if op == "create" and kind.generated_ids and draft.id is None:
@@ -153,10 +162,16 @@ class Writes:
         if given is not None and not isinstance(given, str):
             raise ConstraintViolation("'id' must be text", field="id")
         id = kind.path_id(given) if given and given.strip() else kind.new_id(draft.body) or str(number)
+        replaced: Object | None = None
+        if scope is not None and id != str(number):
+            chosen = op == "overwrite" or (draft.id is None and bool(given))
+            id, replaced = await self._placed(app, scope, kind, type_name, id, op, chosen)
         now_ms = self._clock.now() // 1000
         obj = model.draft(app, type_name, id, draft.body, now_ms=now_ms, docid=number)
-        if actor.kind == "user":
-            obj.creatorid = actor.id
+        if replaced is not None:
+            ownership.keep(obj, replaced)
+        if scope is not None:
+            scope.check_named(obj, op)
         for name, value in draft.server.items():
             obj.own[name] = value
         obj.hidden.update(draft.hidden)
@@ -166,9 +181,10 @@ class Writes:
             row = await self._store.objects.get(app, id)
             expect = 0 if row is None else row.rev
             old = None if row is None else object_of(row)
+        if scope is not None and id != str(number):  # what was looked at before it was replaced is what is replaced
+            expect = 0 if replaced is None else replaced.rev
         if op == "overwrite" and obj.updated is None:
             obj.updated = now_ms
-        tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare(op, obj, draft, old, draft.body, actor)
         if not obj.stored:
             await _check_unstored(obj, kind, prepared)
@@ -176,6 +192,23 @@ class Writes:
         if broken := self.broken(obj, own):
             raise await _violation(prepared, broken)
         return Work(obj, self._put(obj, prepared, expect), prepared, op)
+
+    async def _placed(
+        self, app: str, scope: Scope, kind: Kind, type_name: str, id: str, op: Op, chosen: bool
+    ) -> tuple[str, Object | None]:
+        """Where an object of a user goes, and what is there (identity.md 10.5); `chosen`: the user named the id.
+
+        Raises InvalidInput.
+        """
+        row = await self._store.objects.get(app, id) if op == "overwrite" else None
+        if row is None and chosen:
+            id = kind.path_id(scope.placed(type_name, id))
+        row = row or await self._store.objects.get(app, id)
+        if row is None:
+            return id, None
+        replaced = object_of(row)
+        scope.check(replaced, "create" if op == "create" else "overwrite")
+        return id, replaced
 
     async def merged(
         self,
@@ -191,8 +224,15 @@ class Writes:
         if row is None:
             raise NotFound("Not Found")
         obj = object_of(row)
+        tenant = self._register.cached(app) or await self._register.get(app)
+        scope = None if actor.kind == "app" else tenant.scope(actor)
+        if scope is not None:
+            scope.check(obj, "update")
+            body = scope.writable(obj.type, body, new=False)
         stored_version = obj.version
         model.merge(obj, body)
+        if scope is not None:
+            scope.check_named(obj, "patch")
         if body.get("version") is None:
             obj.version = stored_version
         if obj.version > 0:
@@ -205,7 +245,6 @@ class Writes:
         kind = self._kinds.get(obj.type, self._plain)
         old = object_of(row) if kind.reads_old or kind.patches_old else None
         draft = Draft(type=obj.type, body=body, keys=keys) if keys else None
-        tenant = self._register.cached(app) or await self._register.get(app)
         prepared = await kind.prepare("patch", obj, draft, old, body, actor)
         if not obj.stored:
             await _check_unstored(obj, kind, prepared)

@@ -72,6 +72,8 @@ class UserKind(Kind):
             self._secrets.replace(obj)
         elif op != "patch":
             obj.hidden = {**old.hidden, **{k: v for k, v in obj.hidden.items() if k not in old.hidden}}
+        if actor.kind != "app" and own["email"] != (_text(old.own.get("email")) if old is not None else ""):
+            obj.hidden[users.UNVERIFIED] = own["email"]  # whoever may say so has not proven it
         return Prepared(changes=await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None))
 
     async def _claim(self, obj: Object, identifier: str, before: str, hash: str | None) -> list[Change]:

@@ -20,6 +20,7 @@ from thingstead.model import ids, ngsi
 from thingstead.model.agent import schema
 from thingstead.model.bodies import bounded
 from thingstead.model.errors import AppNotFound, MethodNotAllowed, NotFound, ThingsteadError
+from thingstead.model.ownership import Scope as ConfinedTo
 from thingstead.model.principals import Principal
 from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
@@ -142,8 +143,9 @@ class _North:
             body=body,
         )
         self._gate.known(scope, principal)
+        confined: ConfinedTo | None = None
         try:
-            await backend.tenants.get(app)
+            confined = (await backend.tenants.get(app)).scope(principal)
         except AppNotFound:
             pass  # a POST may make it
         action = "read" if method == "GET" else "write"
@@ -151,6 +153,8 @@ class _North:
         if principal.kind in ("user", "guest"):
             rights = await self._stands_for(app, path, method, place, query_of(scope).get("apikey"))
         await backend.access.check(principal, app, "agent", action, loopback=bound_to_loopback(scope), rights=rights)
+        if confined is not None:
+            confined.check_door("The agent", "thing", "service_group")
         actor = principal if principal.kind != "nobody" else Principal("app", app, ids.APP_PREFIX + app)
         return Call(app, service, path, actor, query_of(scope), body)
 

@@ -220,9 +220,11 @@ class _Context:
         header = request.headers.get("fiware-service", "")
         tenant = ngsi.tenant(header) if header else principal.app or backend.tenants.default
         try:
-            await backend.tenants.get(tenant)
+            confined = (await backend.tenants.get(tenant)).scope(principal)
         except AppNotFound:
-            pass  # reads find nothing, a write may make it
+            confined = None  # reads find nothing, a write may make it
+        if confined is not None and principal.app == tenant:
+            confined.check_door("The context broker", "thing", "entity", "sensor")
         return Caller(principal, tenant, bound_to_loopback(scope))
 
     async def _check(self, caller: Caller, action: Literal["read", "write"], found: Sequence[Entity] = ()) -> None:

@@ -12,6 +12,7 @@ from thingstead.model.errors import NotFound
 from thingstead.model.hypermedia.documents import Device, Entry, Sensor, Site
 from thingstead.model.hypermedia.forms import flag_of, place_of, text_of
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope
 from thingstead.model.readings import columns
 from thingstead.model.shadow import Leaf, Shadow
 from thingstead.ports.store import Key, Reading
@@ -56,11 +57,16 @@ def device_order(device: Device | Object) -> tuple[str, int, str]:
 
 
 class Reader:
-    """Reads of one app."""
+    """Reads of one app, by somebody who is confined to `scope`: what is not seen does not exist (identity.md 10.5)."""
 
-    def __init__(self, backend: Backend, app: str) -> None:
+    def __init__(self, backend: Backend, app: str, scope: Scope | None = None) -> None:
         self._backend = backend
         self.app = app
+        self._scope = scope
+
+    def _seen(self, objects: list[Object]) -> list[Object]:
+        scope = self._scope
+        return objects if scope is None else [obj for obj in objects if scope.sees(obj)]
 
     # --- objects
 
@@ -70,21 +76,28 @@ class Reader:
         after = 0
         while True:
             rows = await self._backend.objects.list(self.app, type=type, parent=parent, after=after, limit=_PAGE)
-            found.extend(rows)
+            found.extend(self._seen(rows))
             if len(rows) < _PAGE:
                 return found
             after = rows[-1].docid
 
+    async def sees(self, ids: Sequence[str]) -> bool:
+        """Whether none of these objects is kept from whoever reads; what does not exist is not."""
+        if self._scope is None:
+            return True
+        found = await self._backend.objects.get_many(self.app, ids)
+        return len(self._seen(found)) == len(found)
+
     async def one(self, type: str, id: str) -> Object:
         """One object of a type. Raises NotFound."""
         obj = await self._backend.objects.get(self.app, id)
-        if obj.type != type:
+        if obj.type != type or not self._seen([obj]):
             raise NotFound("Not Found")
         return obj
 
     async def _get(self, type: str, ids: Iterable[str]) -> dict[str, Object]:
         found = await self._backend.objects.get_many(self.app, list(dict.fromkeys(ids)))
-        return {obj.id: obj for obj in found if obj.type == type}
+        return {obj.id: obj for obj in self._seen(found) if obj.type == type}
 
     # --- sites and devices
 
@@ -95,7 +108,7 @@ class Reader:
             count = self._backend.objects.count
             under = [await count(self.app, type="thing", parent=site.id) for site in sites]
             if await count(self.app, type="thing") > sum(under):
-                sites.append(await self._backend.things.default_site(self.app))
+                sites.extend(self._seen([await self._backend.things.default_site(self.app)]))
         return sites
 
     async def sites_of(self, things: Sequence[Object]) -> dict[str, Object]:
@@ -213,8 +226,9 @@ class Reader:
 
     async def entry(self, id: str) -> Entry:
         """One metadata entry. Raises NotFound."""
-        view = entry_view(await self.one("metadata", id))
-        if view is None:
+        obj = await self.one("metadata", id)
+        view = entry_view(obj)
+        if view is None or not await self.sees([obj.parentid or ""]):
             raise NotFound("Not Found")
         return view
 

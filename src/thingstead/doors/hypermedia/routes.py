@@ -150,9 +150,9 @@ class Requests:
             raise MethodNotAllowed(f"{method} is not possible here", details={"allow": found.allow})
         query = filters.parse(raw_query)
         app = where.app if where.app is not None else self._backend.tenants.default
-        await self._backend.tenants.get(app)
-        reader = Reader(self._backend, app)
-        actor, body = await self._admit(scope, receive, headers, reader, found, query)
+        tenant = await self._backend.tenants.get(app)
+        actor, body = await self._admit(scope, receive, headers, Reader(self._backend, app), found, query)
+        reader = Reader(self._backend, app, tenant.scope(actor))
         handling = handler in (resources.create_form, resources.edit_form)
         also = (negotiation.SCHEMA,) if handling else ()
         kind = negotiation.choose(accept, also=also)

@@ -130,7 +130,15 @@ class _Scope:
         return [everything(self._obj.app) if self._default else subject(self._obj.app, self._obj.id)]
 
     async def has(self, event: Event, id: str) -> bool:
-        """True if the message about `id` of this event belongs to the stream."""
+        """True if the message about `id` of this event belongs to the stream, and whoever listens sees that object."""
+        if not await self._belongs(event, id):
+            return False
+        of_sensor = isinstance(event, ObjectChanged) and event.type == "sensor"
+        return await self._reader.sees(
+            [id, event.thing] if isinstance(event, Reported) else [id, event.parent] if of_sensor else [id]
+        )
+
+    async def _belongs(self, event: Event, id: str) -> bool:
         me = self._obj.id
         if isinstance(event, Reported):
             if self._obj.type == "sensor":
@@ -226,7 +234,7 @@ class Streams:
         if kind not in _TYPES or not id:
             raise NotFound("Not Found")
         app = where.app if where.app is not None else self._backend.tenants.default
-        await self._backend.tenants.get(app)
+        tenant = await self._backend.tenants.get(app)
         reader = Reader(self._backend, app)
         access, loopback = self._backend.access, bound_to_loopback(scope)
         try:
@@ -239,6 +247,7 @@ class Streams:
             thing = id if kind == "device" else (await reader.sensor(id))[0].device if "sensor" in kind else None
         rights = await _stands_for(reader, kind, id) if actor.kind in ("user", "guest") else ()
         await access.check(actor, app, "hypermedia", "read", loopback=loopback, thing=thing, rights=rights)
+        reader = Reader(self._backend, app, tenant.scope(actor))
         obj = (await reader.sensor(id))[1] if _TYPES[kind] == "sensor" else await reader.one(_TYPES[kind], id)
         default = obj.type == "site" and obj.id == await reader.default_site_id()
         return _Scope(reader, obj, default), base

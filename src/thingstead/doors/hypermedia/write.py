@@ -110,7 +110,10 @@ class Writer:
         holder = await self._objects.find(key)
         if holder is None or holder.id == but:
             return
-        view = await self._reader.device(holder.id)
+        try:
+            view = await self._reader.device(holder.id)
+        except NotFound:  # another's, which the actor does not see
+            raise _exists("name", index) from None
         names = ("name", "building", "floor", "room")
         if self._natural(view.site, {name: getattr(view, name) for name in names}) == key:
             raise _exists("name", index)

@@ -18,6 +18,7 @@ from thingstead.doors.gate import Gate
 from thingstead.doors.kits import errors, render
 from thingstead.model.errors import InvalidInput, MethodNotAllowed, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope as ConfinedTo
 from thingstead.model.principals import Principal
 from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
@@ -41,6 +42,11 @@ class Call(msgspec.Struct):
     segments: tuple[str, ...]  # after `/kits`
     query: Sequence[tuple[str, str]]
     stranger: bool  # nobody that the app knows, or a user without a right to what is asked
+    scope: ConfinedTo | None  # what a user is confined to (identity.md 10.5)
+
+    def sees(self, thing: Object) -> bool:
+        """Whether the thing is shown to the caller, who may be confined to its own."""
+        return self.scope is None or self.scope.sees(thing)
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter."""
@@ -124,9 +130,10 @@ class _Kits:
         except ValueError:
             raise InvalidInput("the path and query must be UTF-8, with few parameters", field="query") from None
         segments = tuple(parts[:-1] if parts and not parts[-1] else parts)
-        app = (await self._backend.tenants.get(principal.app or self._backend.tenants.default)).identifier
+        tenant = await self._backend.tenants.get(principal.app or self._backend.tenants.default)
         stranger = principal.kind not in ("app", "thing")
-        return Call(principal, app, bound_to_loopback(scope), segments, query, stranger)
+        confined = tenant.scope(principal)
+        return Call(principal, tenant.identifier, bound_to_loopback(scope), segments, query, stranger, confined)
 
     async def _check(self, call: Call, thing: str | None) -> None:
         """Refuse who may not read all kits, or this one; a user who may is no stranger. Raises Unauthenticated,
@@ -153,6 +160,8 @@ class _Kits:
         if thing is None or thing.type != "thing":
             raise NotFound("No such kit.")
         await self._check(call, thing.id)
+        if not call.sees(thing):
+            raise NotFound("No such kit.")
         if call.stranger and thing.custom.get("privacyPublicDashboard") is False:
             raise Unauthenticated("This kit is not public.")
         return thing
@@ -191,10 +200,11 @@ class _Kits:
         return dump(list[Json](await self._kits(call, found)))
 
     async def _shown(self, call: Call, things: Sequence[Object], seen_since: int | None) -> list[Object]:
+        things = [thing for thing in things if call.sees(thing)]
         if call.stranger:
             things = [thing for thing in things if thing.custom.get("privacyShowOnMap") is not False]
         if seen_since is None:
-            return list(things)
+            return things
         shadows = await self._backend.things.shadows(call.app, [thing.id for thing in things])
         return [thing for thing in things if thing.id in shadows and shadows[thing.id].last_seen >= seen_since]
 

@@ -14,6 +14,8 @@ from thingstead.doors.objects.read import Call, grouped, parse_query, selected
 from thingstead.doors.objects.render import NO_STORE, Answer
 from thingstead.model import options, types
 from thingstead.model.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
+from thingstead.model.ownership import stripped
+from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.types import PARA_LEVEL
 from thingstead.model.values import Json, JsonObject, dump, parse_object
@@ -122,6 +124,8 @@ class Apps:
         names = selected(call.params())
         if call.principal.kind != "app":
             public = await self._objects.public(call.app.identifier, call.principal.id)
+            if call.scope is not None:
+                public = stripped(public)
             return Answer(200, render.shown(public, names))
         token = bearer_token(call)
         asked = await self._identity.credentials_asked(token) if token else None
@@ -138,9 +142,10 @@ class Apps:
         if "count" not in call.params():
             return Answer(200, dump(known))
         counts: dict[str, Json] = {}
+        only = ast.ALL if call.scope is None else call.scope.only()
         for singular in (*types.LISTED.values(), *call.app.datatypes.values()):
             find = Find(type=singular, pager=Pager(limit=0), count=True)
-            counts[singular] = (await self._search.find(call.app.identifier, find, name="getCount")).total
+            counts[singular] = (await self._search.find(call.app.identifier, find, only, name="getCount")).total
         return Answer(200, dump(counts))
 
 

@@ -60,6 +60,8 @@ class Batches:
         params = call.params()
         ids = await self._kept(call, _ids(params))
         publics = await self._objects.public_many(call.app.identifier, ids)
+        if call.scope is not None:
+            publics = call.scope.view(publics)
         return Answer(200, render.array(publics, selected(params)))
 
     async def patch(self, call: Call) -> Answer:
@@ -88,9 +90,11 @@ class Batches:
         found = _ids(call.params())
         if self._most_deleted and len(found) > self._most_deleted:
             raise InvalidInput(f"Limit reached. Maximum number of items to delete is {self._most_deleted}", field="ids")
-        doomed = await self._kept(call, [id for id in found if not is_app_id(id)])
-        await self._objects.delete_many(call.app.identifier, doomed, call.principal)
-        return Answer()
+        named = [id for id in found if not is_app_id(id)]
+        doomed = await self._kept(call, named)
+        kept = await self._objects.delete_many(call.app.identifier, doomed, call.principal)
+        skipped = [(id, "forbidden") for id in dict.fromkeys(named) if id not in doomed] if doomed != named else []
+        return Answer(headers=_told(call, [*skipped, *((id, "invalid") for id in kept)]))
 
     async def _reachable(self, call: Call, ids: Sequence[str | None]) -> frozenset[str | None]:
         """Those of some ids whose objects, if there are any, a right on `_batch` reaches (identity.md 11)."""
@@ -142,11 +146,16 @@ def _done(
 
 
 def _answer(call: Call, done: list[Written], skipped: Skipped, names: frozenset[str]) -> Answer:
-    body = b"[%b]" % b",".join([render.written(result, names) for result in done])
+    body = b"[%b]" % b",".join([render.written(result, names, call.scope) for result in done])
+    return Answer(200, body, headers=_told(call, skipped))
+
+
+def _told(call: Call, skipped: Skipped) -> tuple[Header, ...]:
+    """What was left out, for whom it concerns: the number; to apps also why."""
     headers: list[Header] = []
     if skipped:
         headers.append((b"x-thingstead-skipped", b"%d" % len(skipped)))
         if call.principal.kind == "app":
             reasons = ";".join(f"{quote(id, safe=':')}={code}" for id, code in skipped[:_MOST_REASONS])
             headers.append((b"x-thingstead-skipped-reasons", reasons.encode()))
-    return Answer(200, body, headers=tuple(headers))
+    return tuple(headers)

@@ -64,6 +64,8 @@ class Crud:
         """GET {type}/{id}, GET _id/{id}."""
         app, id = self._addressed(call, NotFound())
         public = await self._objects.public(app, id)
+        if call.scope is not None:
+            public = call.scope.one(public)
         return Answer(200, render.shown(public, selected(call.params())) if call.raw_query else public)
 
     async def create(self, call: Call) -> Answer:
@@ -86,13 +88,15 @@ class Crud:
         result = await self._objects.create(call.app.identifier, draft, call.principal)
         self._credentials_made(call, result)
         headers = (render.location(result.object), *(render.NO_STORE if result.once else ()))
-        return Answer(201, render.written(result, names), headers=headers)
+        return Answer(201, render.written(result, names, call.scope), headers=headers)
 
     async def _check_created(self, call: Call, resolved: str, type_name: str, id: Json) -> None:
         """A body may name another type than its path, and an object that is there already: both take rights of their
         own. Raises Forbidden."""
         if type_name != resolved:
             await self._access.require(call.principal, call.app, Right("POST", (type_name,)), call.path)
+        if isinstance(id, str) and call.scope is not None:
+            id = call.scope.placed(type_name, id)
         if isinstance(id, str) and await self._objects.get_many(call.app.identifier, [id]):
             await self._access.require(call.principal, call.app, Right("PUT", (type_name, id)), call.path)
 
@@ -110,8 +114,8 @@ class Crud:
         self._credentials_made(call, result)
         if type_name == "thing" and result.created:
             headers = (render.location(result.object), *render.NO_STORE)
-            return Answer(201, render.written(result, names), headers=headers)
-        return Answer(200, render.written(result, names))
+            return Answer(201, render.written(result, names, call.scope), headers=headers)
+        return Answer(200, render.written(result, names, call.scope))
 
     def _credentials_made(self, call: Call, result: Written) -> None:
         if result.once:
@@ -127,13 +131,15 @@ class Crud:
         result = await self._objects.patch(app, id, body, call.principal)
         if is_app_id(id):
             self._audit.note("app_changed", ids.app_identifier(id), call.principal.id, resource=",".join(sorted(body)))
-        return Answer(200, render.written(result, names))
+        return Answer(200, render.written(result, names, call.scope))
 
     async def _vote(self, call: Call, app: str, id: str, body: JsonObject) -> Answer:
         """A vote (objects.md 8): true if it counted; other members of the body are ignored."""
         locked_after, expires_after = self._vote_periods
         cast = votes.ballot(body, locked_after=locked_after, expires_after=expires_after)
         check_id(cast.voter, votes.UP if cast.up else votes.DOWN)
+        if call.scope is not None:
+            call.scope.check_voter(cast.voter)
         return Answer(200, dump(await self._votes.vote(app, id, cast, call.principal)))
 
     async def delete(self, call: Call) -> Answer:

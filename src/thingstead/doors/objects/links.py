@@ -20,23 +20,24 @@ class Linking:
 
     async def link(self, call: Call) -> Answer:
         """POST, PUT {type}/{id}/links/{id2}; a body is not looked at."""
-        return render.text(await self._links.link(call.app.identifier, _id(call), call.segments[3], call.principal))
+        app, second = call.app.identifier, call.segments[3]
+        return render.text(await self._links.link(app, _id(call), second, call.principal, call.scope))
 
     async def check(self, call: Call) -> Answer:
         """GET {type}/{id}/links/{type2}/{id2}."""
-        linked = await self._links.is_linked(call.app.identifier, _id(call), *_second(call))
+        linked = await self._links.is_linked(call.app.identifier, _id(call), *_second(call), call.scope)
         return render.text("true" if linked else "false")
 
     async def find(self, call: Call) -> Answer:
         """GET {type}/{id}/links/{type2}, or with the parameter `type`: linked objects, with `childrenonly` children."""
         app, id, params = call.app.identifier, _id(call), call.params()
         named = call.segments[3] if len(call.segments) > 3 else next(iter(params.get("type", ())), "")
-        type2 = _type(call, named)
+        type2, scope = _type(call, named), call.scope
         try:
             if "childrenonly" in params:
-                found = await self._links.children(app, id, rules.children(id, type2, params, self._limits))
+                found = await self._links.children(app, id, rules.children(id, type2, params, self._limits), scope)
             else:
-                found = await self._links.linked(app, id, rules.linked(id, type2, params, self._limits))
+                found = await self._links.linked(app, id, rules.linked(id, type2, params, self._limits), scope)
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
         names = selected(params)
@@ -45,12 +46,12 @@ class Linking:
 
     async def unlink(self, call: Call) -> Answer:
         """DELETE {type}/{id}/links/{type2}/{id2}."""
-        await self._links.unlink(call.app.identifier, _id(call), *_second(call), call.principal)
+        await self._links.unlink(call.app.identifier, _id(call), *_second(call), call.principal, call.scope)
         return Answer()
 
     async def unlink_all(self, call: Call) -> Answer:
         """DELETE {type}/{id}/links."""
-        await self._links.unlink_all(call.app.identifier, _id(call), call.principal)
+        await self._links.unlink_all(call.app.identifier, _id(call), call.principal, call.scope)
         return Answer()
 
     async def delete(self, call: Call) -> Answer:
@@ -59,9 +60,9 @@ class Linking:
         app, id, params = call.app.identifier, _id(call), call.params()
         type2 = _type(call, call.segments[3])
         if "childrenonly" in params:
-            await self._links.delete_children(app, id, type2, call.principal)
+            await self._links.delete_children(app, id, type2, call.principal, call.scope)
         elif "all" in params:
-            await self._links.delete_linked(app, id, type2, call.principal)
+            await self._links.delete_linked(app, id, type2, call.principal, call.scope)
         else:
             await self._links.require(app, id)
         return Answer()

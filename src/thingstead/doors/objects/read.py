@@ -14,6 +14,7 @@ import msgspec
 from thingstead.core.tenants import App
 from thingstead.model.bodies import MAX_MEMBERS, bounded
 from thingstead.model.errors import InvalidInput, MalformedBody, MissingBody
+from thingstead.model.ownership import Scope
 from thingstead.model.principals import Principal
 from thingstead.model.uris import query_pairs
 from thingstead.model.values import Json, JsonObject, is_array, is_object
@@ -35,6 +36,7 @@ class Call(msgspec.Struct):
     principal: Principal
     app: App
     loopback: bool  # the listener is bound to loopback
+    scope: Scope | None = None  # what a user or guest is confined to
 
     def query(self) -> list[tuple[str, str]]:
         """The query parameters in order; a name without `=` has the value ""."""

@@ -13,6 +13,7 @@ from thingstead.core.objects import Written
 from thingstead.model import ids, types
 from thingstead.model import objects as model
 from thingstead.model.objects import Object
+from thingstead.model.ownership import Scope, stripped
 from thingstead.model.values import JsonObject, dump, parse_object
 
 Header = tuple[bytes, bytes]
@@ -96,11 +97,12 @@ def page(publics: Iterable[bytes], names: frozenset[str], *, number: int, total:
     return b'{"items":%b,"page":%d,"totalHits":%d%b}' % (array(publics, names), number, total, tail)
 
 
-def written(result: Written, names: frozenset[str]) -> bytes:
-    """A written object with what only this answer may show."""
+def written(result: Written, names: frozenset[str], scope: Scope | None) -> bytes:
+    """A written object, as its writer sees it, with what only this answer may show."""
+    public = result.public if scope is None else stripped(result.public)
     if not names and not result.once:
-        return result.public
-    public = shown(result.public, names)
+        return public
+    public = shown(public, names)
     return dump(parse_object(public) | result.once) if result.once else public
 
 

@@ -16,6 +16,7 @@ from thingstead.doors.gate import Gate
 from thingstead.doors.objects import render, signin
 from thingstead.doors.objects.apps import Apps, Asked
 from thingstead.doors.objects.archives import IMPORT, Archived
+from thingstead.doors.objects.confined import check_path
 from thingstead.doors.objects.crud import object_id
 from thingstead.doors.objects.errors import error_answer, plain
 from thingstead.doors.objects.permissions import explains
@@ -49,6 +50,7 @@ class ObjectsDoor:
         self._backend = backend
         self._identity = backend.identity
         self._access = backend.access
+        self._objects = backend.objects
         self._tenants = backend.tenants
         self._cors = backend.settings.cors_enabled
         self._limit = backend.settings.max_entity_size
@@ -236,6 +238,9 @@ class ObjectsDoor:
         for type_name in _named_types(call):
             if self._access.hides(principal, call.app, method, type_name):
                 await self._access.require(principal, call.app, Right(method, (type_name,)), call.path)
+        call.scope = call.app.scope(principal)
+        if call.scope is not None:
+            await check_path(call, call.scope, self._objects, method)
 
     # --- who is asking
 

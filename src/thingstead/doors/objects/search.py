@@ -10,6 +10,7 @@ from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.trail import tenant_of
 from thingstead.model import audit, types
 from thingstead.model.errors import InvalidQuery
+from thingstead.model.query import ast
 from thingstead.model.query.build import ById, Limits, Params, Plan, plan, without
 from thingstead.model.rights import ADMIN_TYPES
 from thingstead.model.settings import Settings
@@ -49,12 +50,15 @@ class Searches:
             name = query_type if query_type in FINDS else "default"
             if name == "default" and "count" in params:
                 name = "count"
-            found = await self._search.find(app, wanted, name=FINDS[name])
+            only = ast.ALL if call.scope is None else call.scope.only()
+            found = await self._search.find(app, wanted, only, name=FINDS[name])
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
         items = found.items
         if type_name in (None, "thing") or isinstance(wanted, ById):  # there may be things among them
             items = await self._objects.present_many(app, items)
+        if call.scope is not None:
+            items = call.scope.view(items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
         metrics.record(call.app.identifier, f"RestUtils.search.{name}", start)
         return Answer(200, body)

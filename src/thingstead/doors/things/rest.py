@@ -103,6 +103,7 @@ async def _thing(backend: Backend, principal: Principal, name: str, method: str)
     if principal.kind in ("user", "guest"):
         asked = Right("GET" if method == "HEAD" else method, ("thing", found.id if found else name, "shadow"))
         await backend.access.require(principal, app, asked, f"/things/{name}/shadow")
-    if found is None:
+    scope = app.scope(principal)
+    if found is None or (scope is not None and not scope.sees(found)):  # under OWN another's is not there
         raise NotFound("Thing not found", field="thing")
     return found.id
