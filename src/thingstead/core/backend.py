@@ -17,6 +17,7 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.one_time import OneTimeTokens
 from thingstead.core.reindex import Reindexer
 from thingstead.core.rendering import Rendering
 from thingstead.core.river import River
@@ -56,6 +57,7 @@ class Backend(msgspec.Struct, frozen=True):
     identity: Identity
     access: Access
     users: Users
+    one_time: OneTimeTokens
     signin: SignIn
     audit: Audit
     limits: Limits

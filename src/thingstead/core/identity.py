@@ -10,7 +10,7 @@ import binascii
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from cachebox import LRUCache
@@ -26,6 +26,7 @@ from thingstead.model.errors import (
     ExpiredSignature,
     Forbidden,
     InvalidToken,
+    SignInFailed,
     Unauthenticated,
 )
 from thingstead.model.objects import Object
@@ -56,6 +57,14 @@ class SignedRequest(msgspec.Struct, frozen=True):
     body_hash: str = ""  # SHA-256 (hex) of a body that is kept elsewhere
 
 
+class Logins(Protocol):
+    """Who checks passwords of users: core/users."""
+
+    async def user_of(self, app: App, identifier: str, password: str) -> Object:
+        """The active user whose password that is. Raises SignInFailed, LimitReached."""
+        ...
+
+
 class Proven(msgspec.Struct, frozen=True):
     """What a token proves; times are checked at each use."""
 
@@ -80,6 +89,7 @@ class Identity:
         self._settings = settings
         self._clock = clock
         self._root_path = settings.root_path
+        self.logins: Logins | None = None  # who checks passwords of users; set by the server
         self._verified: LRUCache[str, Proven | None] = LRUCache(CACHED_TOKENS)
         self.still_valid: Callable[[App, Object], Awaitable[bool]] | None = None
         """Asks the provider of a user whose tokens stay with it (identity.md 6.2, 8.4)."""
@@ -184,18 +194,52 @@ class Identity:
             return None
 
     async def basic(self, header_value: str) -> Principal:
-        """The app or the thing of `Basic ...`: an app's id, or a thing's cloud id, and its secret (doors.md 29).
+        """The app, the user or the thing of `Basic ...`: see `with_secret`. The first colon behind `app:` ends the name.
 
-        Raises Unauthenticated, Forbidden.
+        Raises Unauthenticated, Forbidden, LimitReached.
         """
         try:
             text = base64.b64decode(header_value.partition(" ")[2].strip(), validate=True).decode()
         except (binascii.Error, ValueError):
             raise Unauthenticated("not a Basic header", field="Authorization") from None
-        if not text.startswith(ids.APP_PREFIX):
-            name, _, secret = text.partition(":")
-            return await self.device(fingerprint=None, username=name, password=secret)
-        name, _, secret = text.removeprefix(ids.APP_PREFIX).partition(":")
+        prefix = ids.APP_PREFIX if text.startswith(ids.APP_PREFIX) else ""
+        name, _, secret = text.removeprefix(prefix).partition(":")
+        return await self.with_secret(prefix + name, secret)
+
+    async def with_secret(self, name: str, secret: str) -> Principal:
+        """Who has a name and a secret (doors.md 29): an app's id (`app:x`) and its secret; a thing's cloud id and its
+        secret; a user's app and e-mail address (`x/jane@example.com`; without `x/` the default app's) and its password.
+
+        Raises Unauthenticated, Forbidden, LimitReached.
+        """
+        named_app = name.startswith(ids.APP_PREFIX)
+        if "@" in name and (named_app or await self._store.objects.find(Key("cloud", name)) is None):
+            return await self._user(name, secret)
+        if named_app:
+            return await self._app(name.removeprefix(ids.APP_PREFIX), secret)
+        return await self.device(fingerprint=None, username=name, password=secret)
+
+    async def _user(self, name: str, password: str) -> Principal:
+        before, slash, identifier = name.partition("/")
+        if not slash:
+            before, identifier = self._tenants.default, name
+        details = {"rule": "app/e-mail and its password", "actor": name}
+        refused = Unauthenticated("unknown user or wrong password", details=details)
+        try:
+            app = await self._tenants.get(identifier_of(before))
+        except AppNotFound:
+            raise refused from None
+        _check_active(app)
+        if self.logins is None or app.is_root:
+            raise refused
+        try:
+            user = await self.logins.user_of(app, identifier, password)
+        except SignInFailed:
+            raise refused from None
+        groups = user.own.get("groups")
+        return Principal("user", app.identifier, user.id, groups=groups if isinstance(groups, str) else "")
+
+    async def _app(self, name: str, secret: str) -> Principal:
         details = {"rule": "Basic app:id and its secret", "actor": ids.APP_PREFIX + name}
         try:
             app = await self._tenants.get(ids.app_identifier(name))

@@ -5,7 +5,10 @@ so that no more than the limit are ever checked; whatever fails looks and lasts 
 reason stands in the error's details. Does not issue tokens: that is core/signin.
 """
 
+import hmac
 from collections.abc import AsyncIterator, Mapping
+
+from cachebox import LRUCache
 
 from thingstead.core.audit import Audit
 from thingstead.core.delegated import FIELD as DELEGATED
@@ -35,6 +38,7 @@ from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
 
 _ALIKE = 20  # users of one address that are looked at
+_MOST_KNOWN = 1_000
 _MOST_PICTURE = 2 << 20  # bytes
 
 
@@ -67,6 +71,8 @@ class Users:
         self._ids = ids
         self._entropy = entropy
         self._turns = Turns()
+        self._pepper = entropy.token(32)
+        self._known: LRUCache[bytes, str] = LRUCache(_MOST_KNOWN)  # keyed hash of a right password -> its bcrypt hash
 
     # --- who it is
 
@@ -102,7 +108,7 @@ class Users:
         email = _address(profile.email)
         if user is None and profile.email_proven and email:
             for other in await self._of_address(app.identifier, email):
-                if other.hidden.get(UNVERIFIED) != email and other.own.get("active") is True:
+                if other.hidden.get(users.UNVERIFIED) != email and other.own.get("active") is True:
                     user = other
                     break
         if user is None:
@@ -124,7 +130,7 @@ class Users:
             "groups": profile.groups or users.USERS,
             "picture": picture,
         }
-        hidden: JsonObject = {} if profile.email_proven or not email else {UNVERIFIED: email}
+        hidden: JsonObject = {} if profile.email_proven or not email else {users.UNVERIFIED: email}
         if profile.delegated is not None:
             hidden[DELEGATED] = self._delegated.sealed(app.identifier, id, profile.delegated)
         return await self._create(app, id, body, {**hidden, rules.HASH: self._unknown_hash()})
@@ -166,9 +172,9 @@ class Users:
             there.own.update(changes)
             there.name = name or there.name
             if email and profile.email_proven:
-                there.hidden.pop(UNVERIFIED, None)
+                there.hidden.pop(users.UNVERIFIED, None)
             elif email and email != before[0].get("email"):
-                there.hidden[UNVERIFIED] = email
+                there.hidden[users.UNVERIFIED] = email
             there.hidden.pop(DELEGATED, None)  # of the provider before
             if profile.delegated is not None:
                 there.hidden[DELEGATED] = self._delegated.sealed(app.identifier, user.id, profile.delegated)
@@ -215,6 +221,30 @@ class Users:
                 await self._passwords.check(given.password, "")
                 raise failed("unknown_user")
         return given.email
+
+    async def user_of(self, app: App, identifier: str, password: str) -> Object:
+        """The active user of an identifier and its password, for callers that show them at each request (HTTP Basic).
+
+        A password that was right lately, and has not changed since, is known again without hashing it. Raises
+        SignInFailed, LimitReached.
+        """
+        identifier = users.normal_identifier(identifier)
+        shown = hmac.digest(self._pepper, "\0".join((app.identifier, identifier, password)).encode(), "sha256")
+        found = await self._identified(app.identifier, identifier)
+        known = self._known.get(shown)
+        if known is None or found is None or found[0].custom.get(rules.HASH) != known:
+            given = rules.Given(identifier, "", password)
+            if not identifier or not password.strip():
+                raise failed("blank")
+            await self.with_password(app, given, register=False)
+            found = await self._identified(app.identifier, identifier)
+            hash = None if found is None else found[0].custom.get(rules.HASH)
+            if found is None or not isinstance(hash, str):
+                raise failed("gone")
+            self._known[shown] = hash
+        if found[1].own.get("active") is not True:
+            raise failed("inactive")
+        return found[1]
 
     async def _check(self, app: App, held: Object, user: Object, password: str) -> None:
         """Whether it is the password of an identifier, one try at a time. Raises SignInFailed."""
@@ -290,7 +320,7 @@ class Users:
             "name": users.clean_name(given.name) or "No Name",
             "active": active,
         }
-        hidden: JsonObject = {UNVERIFIED: given.email, rules.HASH: await self._passwords.hash(given.password)}
+        hidden: JsonObject = {users.UNVERIFIED: given.email, rules.HASH: await self._passwords.hash(given.password)}
         user = await self._create(app, str(self._ids.next()), body, hidden)
         self._audit.note("user_created", app.identifier, user.id, provider="password")
 

@@ -1,4 +1,4 @@
-"""One app as a program works with it: its objects, searches, links, votes, types, constraints and settings.
+"""One app as a program works with it: its objects, searches, users, links, votes, types, constraints and settings.
 
 A handle that costs nothing and holds nothing; whether the app exists is told by what is asked of it (AppNotFound on
 writes). The program acts as the app itself, the root app's handle as root.
@@ -13,6 +13,7 @@ from thingstead.embed.dao import Dao
 from thingstead.embed.entities import Object, declared_of
 from thingstead.embed.pager import Pager, limits_of
 from thingstead.embed.search import Finder
+from thingstead.embed.users import Users
 from thingstead.model import constraints as constraint_rules
 from thingstead.model import declared, ids, links, types
 from thingstead.model import objects as model
@@ -36,6 +37,7 @@ class App:
         self.actor = Principal("app", identifier, root=identifier == para.backend.tenants.root)
         self.dao = Dao(self)
         self.search = Finder(self)
+        self.users = Users(self)
 
     @property
     def backend(self) -> Backend:

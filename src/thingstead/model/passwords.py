@@ -9,7 +9,7 @@ import hmac
 import re
 from typing import Final, Literal, NamedTuple
 
-from thingstead.model.values import Json, JsonObject
+from thingstead.model.values import Json
 
 COST: Final = 12  # of new hashes
 MOST_COST: Final = 16  # of hashes that are checked at all: each step doubles the time, and 16 takes seconds
@@ -25,6 +25,8 @@ LOCKED_UNTIL: Final = "lockedUntil"
 FAILURES: Final = "failures"
 RESET: Final = "token"
 CONFIRM: Final = "etoken"
+Purpose = Literal["token", "etoken"]
+"""Property of an identifier object that a one-time token stands in: reset of a password, confirmation of an address."""
 SECRET: Final = frozenset({HASH, RESET, CONFIRM, LOCKED_UNTIL})
 """Members of identifier objects that only apps may see, and that no search finds (identity.md 7.2)."""
 
@@ -113,13 +115,4 @@ def holds(stored: Json, token: str, now_ms: int) -> bool:
     expires, _, digest = stored.partition(".")
     given = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
     same = hmac.compare_digest(given.encode(), digest.encode())
-    return same and expires.isascii() and expires.isdecimal() and int(expires) > now_ms
-
-
-Purpose = Literal["token", "etoken"]
-"""Property of an identifier object that a one-time token stands in: reset of a password, confirmation of an address."""
-
-
-def spent(properties: JsonObject, purpose: Purpose) -> JsonObject:
-    """The properties without that token: each works once."""
-    return {name: value for name, value in properties.items() if name != purpose}
+    return same and expires.isascii() and expires.isdecimal() and len(expires) < 20 and int(expires) > now_ms

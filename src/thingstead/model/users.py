@@ -21,6 +21,9 @@ UNVERIFIED: Final = "unverified"
 IDENTIFIER: Final = "identifier"
 """Name of the objects that identifiers are stored as, beside their user (identity.md 7.2)."""
 
+UNVERIFIED: Final = "unverified"
+"""Hidden member of a user: its address, while nobody has proven it; nobody is joined to the user by it then."""
+
 GENERIC: Final = "generic"
 UNKNOWN: Final = "unknown"
 
@@ -168,3 +171,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     groups: str | None = None  # `users`, `mods`, `admins`; None: as they are
     delegated: Delegated | None = None
     registers: bool = True  # False: an unknown person is refused
+    token_secret: str = ""  # of the user, if that proved it: by the time of the sign-in it must be the same still

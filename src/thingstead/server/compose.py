@@ -34,6 +34,7 @@ from thingstead.core.mail import Mail
 from thingstead.core.measures import Measures
 from thingstead.core.metrics import Metrics
 from thingstead.core.objects import Objects
+from thingstead.core.one_time import OneTimeTokens
 from thingstead.core.outbound import Outbound, connected
 from thingstead.core.outbox import Outbox
 from thingstead.core.passwords import Passwords
@@ -238,6 +239,7 @@ async def _wire(
     social = SocialProviders(tenants, outbound, clock, entropy)
     identity.still_valid = Delegation(social.generic.values(), delegated, users.keep_delegated).still_valid
     ldap = Ldap(tenants, allow)
+    identity.logins = users
     providers: dict[str, Provider] = {
         **social.by_name,
         "password": Password(users),
@@ -276,6 +278,7 @@ async def _wire(
         identity=identity,
         access=Access(settings, tenants, identity, store),
         users=users,
+        one_time=OneTimeTokens(objects, passwords, secrets, audit, settings, clock, entropy),
         signin=SignIn(providers, users, objects, tenants, identity, audit, settings, clock),
         audit=audit,
         limits=Limits(settings, clock),

@@ -8,6 +8,7 @@ them is ignored.
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.search import Search
 from thingstead.core.shapes import object_of
+from thingstead.core.token_secrets import FIELD as TOKEN_SECRET
 from thingstead.core.token_secrets import TokenSecrets
 from thingstead.model import ids as names
 from thingstead.model import objects as model
@@ -23,6 +24,7 @@ from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.store import Change, Put, Remove, Store, StoredObject
 
 _AT_ONCE = 200
+_KEPT = (TOKEN_SECRET, users.UNVERIFIED)
 
 
 class UserKind(Kind):
@@ -66,14 +68,13 @@ class UserKind(Kind):
         hash = obj.hidden.pop(HASH, None)
         if draft is None or draft.archived is not None:
             hash = None
-        if old is None:
+        if old is not None:
+            obj.hidden = {**obj.hidden, **{n: old.hidden[n] for n in _KEPT if n in old.hidden}}
+        else:
+            self._secrets.replace(obj)
             if self._admin_ident and identifier == self._admin_ident:
                 own["groups"] = users.ADMINS
-            self._secrets.replace(obj)
-        elif op != "patch":
-            obj.hidden = {**old.hidden, **{k: v for k, v in obj.hidden.items() if k not in old.hidden}}
-        if actor.kind != "app" and own["email"] != (_text(old.own.get("email")) if old is not None else ""):
-            obj.hidden[users.UNVERIFIED] = own["email"]  # whoever may say so has not proven it
+        _vouch(obj, old, actor)
         return Prepared(changes=await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None))
 
     async def _claim(self, obj: Object, identifier: str, before: str, hash: str | None) -> list[Change]:
@@ -121,6 +122,16 @@ class UserKind(Kind):
         rows = await self._store.objects.get_many(obj.app, sorted(wanted))
         changes: list[Change] = [Remove(row.app, row.id, expect=row.rev) for row in rows if owner_of(row) == obj.id]
         return Prepared(changes=changes)
+
+
+def _vouch(obj: Object, old: Object | None, actor: Principal) -> None:
+    """An app that activates a user, or gives it an address, answers for the address; nobody else does."""
+    moved = old is None or obj.own["email"] != old.own.get("email")
+    if actor.kind != "app":
+        if moved:
+            obj.hidden[users.UNVERIFIED] = obj.own["email"]
+    elif old is not None and (moved or (obj.own.get("active") is True and old.own.get("active") is not True)):
+        obj.hidden.pop(users.UNVERIFIED, None)
 
 
 def identifier_object(

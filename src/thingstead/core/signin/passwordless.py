@@ -39,9 +39,9 @@ class Passwordless:
         key = self._tenants.option(app, KEY)
         own = key if isinstance(key, str) and len(key) >= tokens.MIN_KEY else ""
         person = _verified(token, own or app.secret) if own or not key else None
-        trusted = person is not None
+        trusted, proof = person is not None, ""
         if person is None and known is not None and (secret := self._secrets.of(known)):
-            person = _verified(token, app.secret + secret)
+            person, proof = _verified(token, app.secret + secret), secret
         if person is None:
             raise failed("bad_token")
         try:
@@ -57,6 +57,7 @@ class Passwordless:
             picture=person.picture or "",
             groups=groups,
             registers=trusted,
+            token_secret=proof,
         )
 
 

@@ -83,12 +83,15 @@ class SignIn:
     async def _with_profile(self, app: App, profile: Profile, provider: str) -> SignedIn:
         user = await self._users.signed_in(app, profile)
         try:
+            proof = profile.token_secret or None
             if self._one_session(app):
-                user, secret = await self._users.replace_token_secret(app.identifier, user.id)
+                user, secret = await self._users.replace_token_secret(app.identifier, user.id, was=proof)
             else:
                 secret = self._users.token_secret(user)
-        except NotFound:
+        except (NotFound, Conflict):
             raise failed("gone") from None
+        if not self._one_session(app) and proof not in (None, secret):
+            raise failed("gone")
         self._audit.note("signed_in", app.identifier, user.id, provider=provider)
         return self._issue(app, user, secret)
 

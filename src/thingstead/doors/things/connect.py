@@ -1,21 +1,34 @@
 """Who connects over MQTT, and what it may then do (things.md 6.3, 6.4; doors.md 26, 31).
 
 Promises: a certificate counts alone, whatever user name and password say; a credential or an app that ends while its
-CONNECT is being checked does not get in; nothing of a credential is logged. Kit ids as user names, SAS tokens and
-tokens of users and apps are not taken yet.
+CONNECT is being checked does not get in; nothing of a credential is logged. A user shows its token as the password of
+the user name `Bearer`, or its app, e-mail address and password as for HTTP Basic. Kit ids as user names, SAS tokens and
+credentials of apps are not taken.
 """
 
 import hashlib
+from collections.abc import Awaitable
 from typing import Final
 
 from thingstead.core.backend import Backend
-from thingstead.model.errors import Forbidden, NotFound, Unauthenticated
-from thingstead.model.grants import RESERVED_KEYS, Rights, agent_rights, cloud_id, device_rights, either, is_level
+from thingstead.model.errors import Forbidden, LimitReached, NotFound, Unauthenticated
+from thingstead.model.grants import (
+    NOTHING,
+    RESERVED_KEYS,
+    Rights,
+    agent_rights,
+    cloud_id,
+    device_rights,
+    either,
+    is_level,
+)
 from thingstead.model.principals import Principal
+from thingstead.ports.store import Key
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Authenticate, ConnectRequest, Grant
 from thingstead.transports.mqtt.reasons import ConnectRefused, Reason
 
+BEARER: Final = "bearer"  # the user name of who shows a token, in any case
 _ATTEMPTS: Final = 5
 
 
@@ -65,7 +78,26 @@ async def _secret(backend: Backend, request: ConnectRequest, username: str, pass
         text = password.decode()
     except UnicodeDecodeError:
         raise ConnectRefused(Reason.BAD_CREDENTIALS) from None
+    if username.lower() == BEARER:
+        return await _user(request.client_id, backend.identity.bearer(text))
+    if "@" in username and await backend.objects.find(Key("cloud", username)) is None:
+        return await _user(request.client_id, backend.identity.with_secret(username, text))
     return await _device(backend, request.client_id, username=username, password=text)
+
+
+async def _user(client_id: str, proof: Awaitable[Principal]) -> Grant:
+    """The grant of a user. Users have no rights at topics yet: they come with permissions (things.md 6.4)."""
+    try:
+        principal = await proof
+    except Unauthenticated as error:
+        raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
+    except LimitReached as error:
+        raise ConnectRefused(Reason.SERVER_BUSY, error.message) from None
+    except (Forbidden, NotFound) as error:
+        raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
+    if principal.kind != "user":
+        raise ConnectRefused(Reason.NOT_AUTHORIZED, "apps do not connect")
+    return _grant(client_id, principal, f"user:{cloud_id(principal.app, principal.id)}", NOTHING)
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
