@@ -2,6 +2,7 @@
 sign-ins; and their tokens end when they should (6.2)."""
 
 import asyncio
+import base64
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from thingstead.core.signin.signing import SignedIn
 from thingstead.core.tenants import App
 from thingstead.model import passwords as rules
 from thingstead.model import tokens
-from thingstead.model.errors import Forbidden, InvalidInput, InvalidToken, LimitReached, SignInFailed
+from thingstead.model.errors import Forbidden, InvalidInput, InvalidToken, LimitReached, SignInFailed, Unauthenticated
 from thingstead.model.objects import Object
 from thingstead.model.users import Delegated, Picture, Profile
 
@@ -617,5 +618,63 @@ def test_an_address_is_confirmed_and_from_then_on_proven(tmp_path: Path) -> None
             jane = (await backend.signin.with_token(app, "password", "jane@example.com::a good password")).user
             proven = Profile(identifier="gp:1", email="jane@example.com", email_proven=True)
             assert (await backend.signin.with_profile(app, proven)).user.id == jane.id
+
+    run(main())
+
+
+# --- names and passwords at every request
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_user_shows_a_password_at_each_request(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, max_pass_matching_attempts=2) as (backend, _):
+            user = await with_password(backend, "jane@example.com")
+            await made(backend, "gh:1", email="jane@example.com")
+            bearer = backend.identity.basic
+
+            async def unknown(name: str, password: str) -> bool:
+                with pytest.raises(Unauthenticated):
+                    await bearer(basic(name, password))
+                return True
+
+            for name in ("app:people/jane@example.com", "people/Jane@Example.com"):
+                principal = await bearer(basic(name, "a good password"))
+                assert (principal.kind, principal.app, principal.id, principal.groups) == (
+                    "user",
+                    APP,
+                    user.id,
+                    "users",
+                )
+            checked = 0
+            passwords = backend.users._passwords  # pyright: ignore[reportPrivateUsage]
+            check = passwords.check
+
+            async def counted(password: str, hash: str) -> bool:
+                nonlocal checked
+                checked += 1
+                return await check(password, hash)
+
+            passwords.check = counted  # only counts
+            for _ in range(50):
+                await bearer(basic("people/jane@example.com", "a good password"))
+            assert checked <= 1  # once more after the hash became as costly as today's
+            assert await unknown("people/nobody@example.com", "a good password")
+            assert await unknown("people/jane@example.com", "")
+            assert await unknown("jane@example.com", "a good password")  # of the default app, the root app here
+            assert await unknown("nowhere/jane@example.com", "a good password")
+            assert await unknown("people/jane@example.com", "a bad password")
+            assert await unknown("people/jane@example.com", "a bad password")
+            assert await unknown("people/jane@example.com", "a good password")  # locked
+            await backend.objects.patch(APP, "jane@example.com", {"lockedUntil": None}, ACTOR)
+            await bearer(basic("people/jane@example.com", "a good password"))
+            await backend.objects.patch(APP, user.id, {"active": False}, ACTOR)
+            assert await unknown("people/jane@example.com", "a good password")
+            await backend.objects.patch(APP, user.id, {"active": True}, ACTOR)
+            await backend.objects.patch(APP, "jane@example.com", {"password": "$2b$04$" + CHEAP[7:-1] + "."}, ACTOR)
+            assert await unknown("people/jane@example.com", "a good password")
 
     run(main())

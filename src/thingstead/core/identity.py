@@ -194,7 +194,7 @@ class Identity:
             return None
 
     async def basic(self, header_value: str) -> Principal:
-        """The app, the user or the thing of `Basic ...`: see `with_secret`. The first colon behind `app:` ends the name.
+        """The app, the user or the thing of `Basic ...`, as `with_secret` says; the name ends before a colon.
 
         Raises Unauthenticated, Forbidden, LimitReached.
         """

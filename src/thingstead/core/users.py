@@ -72,7 +72,9 @@ class Users:
         self._entropy = entropy
         self._turns = Turns()
         self._pepper = entropy.token(32)
-        self._known: LRUCache[bytes, str] = LRUCache(_MOST_KNOWN)  # keyed hash of a right password -> its bcrypt hash
+        self._known: LRUCache[bytes, str | None] = LRUCache(
+            _MOST_KNOWN
+        )  # keyed hash of a right password -> its bcrypt hash
 
     # --- who it is
 
@@ -188,7 +190,7 @@ class Users:
         return await self._objects.get(app.identifier, user.id)
 
     def _identifier(self, app: str, identifier: str, user: str, hash: str) -> Object:
-        now_ms = self._clock.now() // 1000
+        now_ms = self._now_ms()
         properties: JsonObject = {rules.HASH: hash}
         return identifier_object(app, identifier, user, properties, now_ms=now_ms, docid=self._ids.next())
 
@@ -231,25 +233,28 @@ class Users:
         identifier = users.normal_identifier(identifier)
         shown = hmac.digest(self._pepper, "\0".join((app.identifier, identifier, password)).encode(), "sha256")
         found = await self._identified(app.identifier, identifier)
-        known = self._known.get(shown)
-        if known is None or found is None or found[0].custom.get(rules.HASH) != known:
-            given = rules.Given(identifier, "", password)
-            if not identifier or not password.strip():
-                raise failed("blank")
-            await self.with_password(app, given, register=False)
-            found = await self._identified(app.identifier, identifier)
-            hash = None if found is None else found[0].custom.get(rules.HASH)
-            if found is None or not isinstance(hash, str):
-                raise failed("gone")
-            self._known[shown] = hash
+        if found is None or not self._is_known(found[0], shown):
+            async with self._turns.of((app.identifier, identifier)):
+                found = await self._identified(app.identifier, identifier)
+                if found is None or not password.strip():
+                    await self._passwords.check(password, "")
+                    raise failed("unknown_user")
+                await self._check(app, *found, password)
+                self._known[shown] = str(found[0].custom.get(rules.HASH))
         if found[1].own.get("active") is not True:
             raise failed("inactive")
         return found[1]
 
+    def _is_known(self, held: Object, shown: bytes) -> bool:
+        """Whether a password was right lately for the hash that an identifier has, and may be tried now."""
+        hash = self._known.get(shown)
+        lock = held.custom.get(rules.LOCKED_UNTIL)
+        return hash is not None and hash == held.custom.get(rules.HASH) and not rules.locked(lock, self._now_ms())
+
     async def _check(self, app: App, held: Object, user: Object, password: str) -> None:
         """Whether it is the password of an identifier, one try at a time. Raises SignInFailed."""
         hash = held.custom.get(rules.HASH)
-        now_ms = self._clock.now() // 1000
+        now_ms = self._now_ms()
         if rules.locked(held.custom.get(rules.LOCKED_UNTIL), now_ms):
             await self._passwords.check(password, "")
             raise failed("locked")
@@ -275,7 +280,7 @@ class Users:
                 return []
             failures, until = 0, None
             if failure:
-                now_ms = self._clock.now() // 1000
+                now_ms = self._now_ms()
                 failures, until = rules.failed_once_more(
                     there.hidden.get(rules.FAILURES), now_ms, most=most, hours=hours
                 )
@@ -356,6 +361,9 @@ class Users:
             return [user]
 
         await self._objects.rewrite(app, [id], edit)
+
+    def _now_ms(self) -> int:
+        return self._clock.now() // 1000
 
     def token_secret(self, user: Object) -> str:
         """A user's token secret. Raises Unavailable if it was sealed under another key."""

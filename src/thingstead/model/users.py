@@ -15,9 +15,6 @@ from thingstead.model.constraints import is_email
 from thingstead.model.values import Json
 
 TYPE: Final = "user"
-UNVERIFIED: Final = "unverified"
-"""Hidden member of a user: the address that nobody has proven to be the user's."""
-
 IDENTIFIER: Final = "identifier"
 """Name of the objects that identifiers are stored as, beside their user (identity.md 7.2)."""
 

@@ -97,7 +97,7 @@ async def _user(client_id: str, proof: Awaitable[Principal]) -> Grant:
         raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
     if principal.kind != "user":
         raise ConnectRefused(Reason.NOT_AUTHORIZED, "apps do not connect")
-    return _grant(client_id, principal, f"user:{cloud_id(principal.app, principal.id)}", NOTHING)
+    return _grant(client_id, principal, f"user:{principal.app}/{principal.id}", NOTHING)
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
