@@ -13,6 +13,7 @@ from statistics import median
 
 from bench.big import SMALLEST, Big
 from bench.http_load import Api, Load, combined, replay
+from bench.identity import identity
 from bench.mqtt_load import publish
 from bench.processes import Meter, Peer, cpu_seconds, memory_mb, start_hello, start_mosquitto
 from bench.report import IDLE_MB, START_SECONDS, Figure, Row, figures, table, verdict
@@ -41,7 +42,11 @@ def main() -> None:
         "--big", type=int, nargs="?", const=1_000_000, metavar="N", help="instead: one app with N objects (a million)"
     )
     arguments.add_argument("--soak", type=float, metavar="SECONDS", help="instead: a mixed load for so long; memory")
+    arguments.add_argument("--identity", action="store_true", help="instead: what it costs to know who is asking")
     given = arguments.parse_args()
+    if given.identity:
+        print(identity())
+        return
     only = given.only.split(",")
     if unknown := sorted(set(only) - set(NAMES)):
         arguments.error(f"unknown scenario {', '.join(unknown)}; there are {', '.join(NAMES)}")

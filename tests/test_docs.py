@@ -57,6 +57,7 @@ WALKS = (
     "docs/tutorial/first-device.md",
     "docs/how-to/clients.md",
     "docs/how-to/links-and-votes.md",
+    "docs/how-to/users.md",
     "docs/how-to/back-up.md",
 )
 SECONDS = 60

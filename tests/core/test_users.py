@@ -275,7 +275,9 @@ def test_profiles_make_find_join_and_update_users(tmp_path: Path) -> None:
             kept = await signed_in("sl:u:t", name="  ", email="no address")
             assert (kept.name, kept.own["email"], kept.own["groups"]) == ("Ann B", slack.own["email"], "mods")
             delegated = await signed_in("oa2:1", delegated=Delegated("a", "r", "i"))
-            assert (delegated.own["idpAccessToken"], delegated.own["idpRefreshToken"]) == ("a", "r")
+            whole = await backend.objects.get(APP, delegated.id)
+            await backend.objects.overwrite(APP, Draft(type="user", id=delegated.id, body=whole.wire()), ACTOR)
+            assert (await backend.objects.get(APP, delegated.id)).hidden["delegatedTokens"] == whole.hidden["delegatedTokens"]
             pixels = await signed_in("ms:1", avatar=Picture("png", b"pixels"), picture="https://x.example/3")
             stream = await backend.files.load(f"{APP}/{pixels.id}.png")
             assert stream is not None
@@ -345,9 +347,9 @@ def test_wrong_passwords_lock_and_a_lock_ends(tmp_path: Path) -> None:
             await backend.signin.with_token(app, "password", right)  # forgets them, and hashes as costly as today's
             held = await backend.objects.get(APP, "jane@example.com")
             assert rules.cost_of(str(held.custom["password"])) == rules.COST
-            # ten at once: no more are checked than may be
-            tries = [reason(backend, app, "password", wrong) for _ in range(10)]
-            assert sorted(await asyncio.gather(*tries)) == ["locked"] * 7 + ["wrong_password"] * 3
+            # several at once: no more are checked than may be
+            tries = [reason(backend, app, "password", wrong) for _ in range(5)]
+            assert sorted(await asyncio.gather(*tries)) == ["locked"] * 2 + ["wrong_password"] * 3
             assert await reason(backend, app, "password", right) == "locked"
             held = await backend.objects.get(APP, "jane@example.com")
             assert held.custom["lockedUntil"] == NOON // 1000 + 3_600_000
@@ -364,7 +366,7 @@ def test_wrong_passwords_lock_and_a_lock_ends(tmp_path: Path) -> None:
 
 def test_a_storm_of_sign_ins_is_bounded_and_leaves_the_loop_alone() -> None:
     async def main() -> None:
-        passwords = Passwords(threads=1, most_waiting=3)
+        passwords = Passwords(threads=1, most_waiting=1)
         turns = 0
 
         async def loop_turns() -> None:
@@ -376,8 +378,8 @@ def test_a_storm_of_sign_ins_is_bounded_and_leaves_the_loop_alone() -> None:
         counting = asyncio.create_task(loop_turns())
         outcomes = await asyncio.gather(*(passwords.check("x", CHEAP) for _ in range(20)), return_exceptions=True)
         counting.cancel()
-        assert outcomes.count(False) == 4
-        assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 16
+        assert outcomes.count(False) == 2
+        assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 18
         assert turns > 100
         assert passwords.pending == 0
         assert await passwords.check("a good password", CHEAP) is True

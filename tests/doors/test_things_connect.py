@@ -269,3 +269,32 @@ def test_a_device_of_the_agent_with_credentials(here: Site) -> None:
                 client.publish(topic, {"a": 1})
         with pytest.raises(Refused):
             client.subscribe("/key/+/cmd")
+
+
+def test_a_user_connects_with_a_token_or_a_password_and_reaches_nothing(here: Site, details: dict[str, Any]) -> None:
+    """Its token is the password of the user name `Bearer`; or its app and address, and its password (doors.md 29)."""
+    backend = here.backend
+
+    async def user() -> tuple[str, str]:
+        app, _ = await backend.tenants.create("people")
+        await backend.tenants.put_setting("people", "security.allow_unverified_emails", True)
+        app = await backend.tenants.get("people")
+        signed_in = await backend.signin.with_token(app, "password", "jane@x.example::a good password")
+        return signed_in.user.id, signed_in.token
+
+    id, token = here.inner.run(user())
+    password = "a good password"
+    with (
+        Device(here.plain, client_id="a", username="bearer", password=token, five=True) as by_token,
+        Device(here.plain, client_id="b", username="people/jane@x.example", password=password, five=True) as named,
+    ):
+        for device in (by_token, named):
+            with pytest.raises(Refused):
+                device.subscribe(f"things/{details['thingName']}/#")
+        here.inner.run(backend.users.replace_token_secret("people", id))
+        assert by_token.closed() == NOT_AUTHORIZED
+        assert named.closed() == NOT_AUTHORIZED
+    assert refused(here.plain, client_id="a", username="Bearer", password=token, five=True) == BAD
+    assert refused(here.plain, client_id="a", username="Bearer", password="x", five=True) == BAD
+    assert refused(here.plain, client_id="a", username="people/jane@x.example", password="wrong", five=True) == BAD
+    assert refused(here.plain, client_id="a", username="people/", password="wrong", five=True) == BAD

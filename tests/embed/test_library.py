@@ -22,6 +22,7 @@ from thingstead.model.errors import (
     InvalidQuery,
     NotFound,
     NotSupported,
+    SignInFailed,
     Unavailable,
     VersionMismatch,
 )
@@ -480,3 +481,27 @@ def test_a_file_in_the_folder_and_a_package_of_classes(tmp_path: Path, monkeypat
             assert para.class_of("cow").__name__ == "Cow"
 
     run(work())
+
+
+def test_a_program_confirms_addresses_and_resets_passwords(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with thingstead.open(tmp_path, settings=SETTINGS) as para:
+            shop, _ = await para.new_app("shop")
+            with pytest.raises(SignInFailed):
+                await shop.users.sign_in("password", "jane@x.example:Jane:a good password")
+            token = await shop.users.confirmation_token("jane@x.example")
+            assert token is not None
+            assert await shop.users.confirm("Jane@x.example", token)
+            jane, _ = await shop.users.sign_in("password", "jane@x.example::a good password")
+            found = await shop.users.find("jane@x.example")
+            assert found is not None
+            assert (found.id, found.name) == (jane.id, "Jane")
+            token = await shop.users.password_reset_token("jane@x.example")
+            assert token is not None
+            assert await shop.users.reset_password("jane@x.example", token, "another password")
+            assert not await shop.users.reset_password("jane@x.example", token, "a third password")
+            await shop.users.sign_in("password", "jane@x.example::another password")
+            assert await shop.users.password_reset_token("joe@x.example") is None
+            assert await shop.users.find("joe@x.example") is None
+
+    run(main())

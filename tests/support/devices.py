@@ -90,7 +90,11 @@ def site(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Gen
         def revoked(app: str, thing: str) -> None:
             things.close_sessions(broker, app, thing)
 
+        def ended(app: str, user: str) -> None:
+            things.end_user(broker, app, user)
+
         backend.things.on_revoked(revoked)
+        backend.token_secrets.on_ended(ended)
         built.append((broker, door))
         rest = objects.app(backend, door.resources())
         return main_port({"kits": kits.app(backend), "things": door.app(), "api": door.app()}, rest)

@@ -25,6 +25,7 @@ from thingstead.core.search import Search
 from thingstead.core.signin.signing import SignIn
 from thingstead.core.tenants import Tenants
 from thingstead.core.things import Things
+from thingstead.core.token_secrets import TokenSecrets
 from thingstead.core.users import Users
 from thingstead.core.votes import Votes
 from thingstead.core.webhooks import Webhooks
@@ -58,6 +59,7 @@ class Backend(msgspec.Struct, frozen=True):
     access: Access
     users: Users
     one_time: OneTimeTokens
+    token_secrets: TokenSecrets
     signin: SignIn
     audit: Audit
     limits: Limits

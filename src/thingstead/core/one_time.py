@@ -76,6 +76,7 @@ class OneTimeTokens:
 
         done = await self._spend(app, found, token, rules.RESET, change)
         if done:
+            self._secrets.ended(app, found[1])
             self._audit.note("password_reset", app, found[1])
         return done
 

@@ -2,6 +2,7 @@
 object. Whoever replaces it ends all tokens of the user."""
 
 import base64
+from collections.abc import Callable
 from typing import Final
 
 from thingstead.core.sealing import Sealer
@@ -18,6 +19,16 @@ class TokenSecrets:
     def __init__(self, sealer: Sealer, entropy: Entropy) -> None:
         self._sealer = sealer
         self._entropy = entropy
+        self._told: list[Callable[[str, str], None]] = []
+
+    def on_ended(self, told: Callable[[str, str], None]) -> None:
+        """Have `told` called with the app and the id of each user whose tokens have ended; it must be quick."""
+        self._told.append(told)
+
+    def ended(self, app: str, user: str) -> None:
+        """The tokens of a user hold no more: replaced, not active, or gone; that is durable."""
+        for told in self._told:
+            told(app, user)
 
     def replace(self, user: Object) -> str:
         """Give a user that is about to be written a new secret."""

@@ -348,7 +348,9 @@ class Users:
             secret = self._secrets.replace(user)
             return [user]
 
-        return (await self._objects.rewrite(app, [id], edit))[0], secret
+        user = (await self._objects.rewrite(app, [id], edit))[0]
+        self._secrets.ended(app, id)
+        return user, secret
 
     async def keep_delegated(self, app: str, id: str, given: Delegated) -> None:
         """Store what a provider gave in place of the tokens that stay with a user, if some do."""

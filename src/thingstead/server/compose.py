@@ -278,6 +278,7 @@ async def _wire(
         identity=identity,
         access=Access(settings, tenants, identity, store),
         users=users,
+        token_secrets=secrets,
         one_time=OneTimeTokens(objects, passwords, secrets, audit, settings, clock, entropy),
         signin=SignIn(providers, users, objects, tenants, identity, audit, settings, clock),
         audit=audit,

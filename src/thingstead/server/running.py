@@ -184,7 +184,11 @@ async def start(
         if thing is not None:
             backend.audit.note("credentials_ended", app, "", resource=f"thing/{thing}")
 
+    def end_user(app: str, user: str) -> None:
+        things.end_user(broker, app, user)
+
     backend.things.on_revoked(end_sessions)
+    backend.token_secrets.on_ended(end_user)
     built.app_kind.disabled = end_sessions
     await broker.start()
     loopback = is_loopback(addresses.host)

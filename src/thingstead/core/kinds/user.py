@@ -5,6 +5,9 @@ transaction, and no two users have one identifier. Passwords come from core/user
 them is ignored.
 """
 
+from collections.abc import Awaitable, Callable
+
+from thingstead.core.delegated import FIELD as DELEGATED
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.search import Search
 from thingstead.core.shapes import object_of
@@ -24,7 +27,7 @@ from thingstead.ports.environment import Clock, Ids
 from thingstead.ports.store import Change, Put, Remove, Store, StoredObject
 
 _AT_ONCE = 200
-_KEPT = (TOKEN_SECRET, users.UNVERIFIED)
+_KEPT = (TOKEN_SECRET, DELEGATED, users.UNVERIFIED)
 
 
 class UserKind(Kind):
@@ -75,7 +78,9 @@ class UserKind(Kind):
             if self._admin_ident and identifier == self._admin_ident:
                 own["groups"] = users.ADMINS
         _vouch(obj, old, actor)
-        return Prepared(changes=await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None))
+        changes = await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None)
+        ends = old is not None and old.own.get("active") is True and own.get("active") is not True
+        return Prepared(changes=changes, after=self._ended(obj) if ends else None)
 
     async def _claim(self, obj: Object, identifier: str, before: str, hash: str | None) -> list[Change]:
         """The writes that make an identifier this user's; of one that it had before, its object becomes the new one."""
@@ -121,7 +126,13 @@ class UserKind(Kind):
         wanted = {*found.ids, _text(obj.own.get("identifier"))}
         rows = await self._store.objects.get_many(obj.app, sorted(wanted))
         changes: list[Change] = [Remove(row.app, row.id, expect=row.rev) for row in rows if owner_of(row) == obj.id]
-        return Prepared(changes=changes)
+        return Prepared(changes=changes, after=self._ended(obj))
+
+    def _ended(self, obj: Object) -> Callable[[], Awaitable[None]]:
+        async def after() -> None:
+            self._secrets.ended(obj.app, obj.id)
+
+        return after
 
 
 def _vouch(obj: Object, old: Object | None, actor: Principal) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from thingstead.core.backend import Backend
 from thingstead.core.resources import Resources
 from thingstead.doors.things import resources, rest
-from thingstead.doors.things.connect import authenticate, close_sessions
+from thingstead.doors.things.connect import authenticate, close_sessions, end_user
 from thingstead.doors.things.shadows import Shadows
 from thingstead.transports.http import AsgiApp
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.contract import Handler
 
-__all__ = ["Door", "authenticate", "close_sessions"]
+__all__ = ["Door", "authenticate", "close_sessions", "end_user"]
 
 
 class Door:

@@ -51,15 +51,21 @@ def authenticate(backend: Backend) -> Authenticate:
 
 
 def close_sessions(broker: Broker, app: str, thing: str | None = None) -> int:
-    """Close the connections of a thing, or of every thing of an app, at once; their number (doors.md 26)."""
+    """Close the connections of a thing, or of everybody of an app, at once; their number (doors.md 26)."""
 
     def theirs(principal: object) -> bool:
-        return (
-            isinstance(principal, Principal)
-            and principal.kind == "thing"
-            and principal.app == app
-            and thing in (None, principal.id)
-        )
+        if not isinstance(principal, Principal) or principal.app != app:
+            return False
+        return thing is None or (principal.kind == "thing" and principal.id == thing)
+
+    return broker.close_where(theirs, Reason.NOT_AUTHORIZED)
+
+
+def end_user(broker: Broker, app: str, user: str) -> int:
+    """Close the connections of a user whose tokens have ended, at once; their number."""
+
+    def theirs(principal: object) -> bool:
+        return isinstance(principal, Principal) and (principal.kind, principal.app, principal.id) == ("user", app, user)
 
     return broker.close_where(theirs, Reason.NOT_AUTHORIZED)
 
