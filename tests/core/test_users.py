@@ -277,7 +277,9 @@ def test_profiles_make_find_join_and_update_users(tmp_path: Path) -> None:
             delegated = await signed_in("oa2:1", delegated=Delegated("a", "r", "i"))
             whole = await backend.objects.get(APP, delegated.id)
             await backend.objects.overwrite(APP, Draft(type="user", id=delegated.id, body=whole.wire()), ACTOR)
-            assert (await backend.objects.get(APP, delegated.id)).hidden["delegatedTokens"] == whole.hidden["delegatedTokens"]
+            assert (await backend.objects.get(APP, delegated.id)).hidden["delegatedTokens"] == whole.hidden[
+                "delegatedTokens"
+            ]
             pixels = await signed_in("ms:1", avatar=Picture("png", b"pixels"), picture="https://x.example/3")
             stream = await backend.files.load(f"{APP}/{pixels.id}.png")
             assert stream is not None
