@@ -35,6 +35,7 @@ def test_a_line() -> None:
     [
         ("/v1/_me?Authorization=Bearer%20x&q=y", "/v1/_me?Authorization=***&q=y"),
         ("/x?access_token=a", "/x?access_token=***"),
+        ("/twitter_auth?oauth_verifier=a", "/twitter_auth?oauth_verifier=***"),
         ("/x?a=b&id_token=a&c=d", "/x?a=b&id_token=***&c=d"),
         (
             "/x?X-Amz-Signature=a&X-Amz-Credential=b&X-Amz-Date=c",

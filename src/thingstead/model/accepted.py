@@ -11,7 +11,6 @@ from thingstead.model.values import Json
 
 Row: TypeAlias = tuple[Json, str]  # default, whose type is the key's, and meaning
 
-_EMPTY_OBJECT: Final[Json] = {}
 _TLS_FILES: Final[Mapping[str, Row]] = {
     "ssl_keystore": ("", "file of the client's own certificate"),
     "ssl_keystore_password": ("", "its password"),
@@ -31,18 +30,6 @@ def _core() -> Iterator[tuple[str, Row]]:
 
 
 def _security() -> Iterator[tuple[str, Row]]:
-    yield "security.csrf_protection", (True, "CSRF checks")
-    yield "security.csrf_cookie", ("para-csrf-token", "name of the CSRF cookie")
-    yield "auth_cookie", ("para-auth", "name of the login cookie")
-    yield "returnto_cookie", ("para-returnto", "cookie that remembers the wanted URL")
-    yield "security.protected", (_EMPTY_OBJECT, "named path patterns that need a login")
-    yield "security.signin", ("/signin", "page to sign in at")
-    yield "security.signout", ("/signout", "page to sign out at")
-    yield "security.signin_success", ("/", "where a sign-in leads")
-    yield "security.signin_failure", ("/signin?error", "where a failed sign-in leads")
-    yield "security.signout_success", ("/signin", "where a sign-out leads")
-    yield "security.access_denied", ("/403", "where a 403 leads")
-    yield "security.returnto", ("returnto", "redirect parameter")
     yield "security.remember_me", (True, "deprecated")
 
 

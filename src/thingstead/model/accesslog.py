@@ -12,7 +12,7 @@ from typing import Final
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 _SECRET: Final = re.compile(
-    r"((?:^|[?&;])(?:[^=&;?]*(?:token|secret|password|passwd|signature|authorization|credential|jwt|api_?key|session)"
+    r"((?:^|[?&;])(?:[^=&;?]*(?:token|secret|password|passwd|signature|authorization|credential|verifier|jwt|api_?key|session)"
     r"[^=&;?]*|k|key|pass|code|sig|state|assertion|samlresponse)=)[^&;#]*",
     re.IGNORECASE,
 )

@@ -60,6 +60,7 @@ def _directories() -> Iterator[tuple[str, Row]]:
         for name, default, about in (
             ("profile_url", "", "where profiles are read"),
             ("token_url", "", "where tokens are had"),
+            ("authz_url", "", "where people sign in; the sign-in page leads there"),
             ("scope", "", "scope asked for"),
             ("accept_header", "", "Accept header sent"),
             ("domain", "", "domain of people without an address; empty: paraio.com"),
@@ -112,6 +113,15 @@ _SAML_FLAGS: Final = (
 
 def _signing_in() -> Iterator[tuple[str, Row]]:
     yield "app_secret_key", ("", "key of passwordless tokens, at least 32 characters; empty: the app's secret")
+    yield (
+        "signin_success",
+        ("", "where a sign-in leads; jwt=id or jwt=? in it becomes jwt= and an ID token or user token"),
+    )
+    yield "signin_failure", ("", "where a failed sign-in leads; cause=? in it becomes cause= and a short code")
+    yield (
+        "security.hosturl_aliases",
+        ("", "comma list of other origins that a sign-in may lead to: https://a, https://b"),
+    )
 
 
 APP_OPTIONS: Final[Mapping[str, Row]] = dict(row for group in (_signing_in, _social, _directories) for row in group())

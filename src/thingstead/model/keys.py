@@ -46,7 +46,8 @@ _CORE: Final = """app_name context_path env port dao search cache q fs emailer s
     setup_enabled"""
 _SECURITY: Final = """cors_enabled auth_cookie request_expires_after jwt_expires_after jwt_refresh_interval
     id_token_expires_after session_timeout min_password_length pass_reset_timeout max_pass_matching_attemts
-    pass_matching_lock_period_hours returnto_cookie support_email app_secret_key"""
+    pass_matching_lock_period_hours returnto_cookie support_email app_secret_key
+    signin_success signin_failure"""
 _NAMED: Final[Mapping[str, str]] = {
     **dict.fromkeys(_CORE.split(), "Core"),
     **dict.fromkeys(_SECURITY.split(), "Security"),

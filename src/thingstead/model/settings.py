@@ -5,7 +5,7 @@ Keys that apps may set for themselves stand in model/app_options, those without 
 the table of all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -128,6 +128,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3_600
     id_token_expires_after: Annotated[int, _key("para.id_token_expires_after", "life of an ID token, s", 1)] = 60
     session_timeout: Annotated[int, _key("para.session_timeout", "life of the login cookie, s", 1)] = 86_400
+    csrf_protection: Annotated[
+        bool, _key("para.security.csrf_protection", "writes of people who are signed in on web pages need a CSRF token")
+    ] = True
+    csrf_cookie: Annotated[str, _key("para.security.csrf_cookie", "cookie that holds the CSRF token; empty: none")] = (
+        "para-csrf-token"
+    )
+    auth_cookie: Annotated[str, _key("para.auth_cookie", "login cookie of the root app")] = "para-auth"
+    returnto_cookie: Annotated[
+        str, _key("para.returnto_cookie", "cookie that remembers which page was wanted before the login")
+    ] = "para-returnto"
+    security_protected: Annotated[
+        Mapping[str, Any],
+        _key(
+            "para.security.protected", "paths of web pages that need a login, by name: [pattern, ..., [role, method]]"
+        ),
+    ] = {}
+    security_ignored: Annotated[
+        Sequence[str], _key("para.security.ignored", "patterns of paths that need none; empty: / alone")
+    ] = []
+    signin: Annotated[str, _key("para.security.signin", "path of the sign-in page")] = "/signin"
+    signin_success: Annotated[
+        str,
+        _key("para.security.signin_success", "where a sign-in to the root app leads; /: to the page that was wanted"),
+    ] = "/"
+    signin_failure: Annotated[str, _key("para.security.signin_failure", "where a failed sign-in leads")] = (
+        "/signin?error"
+    )
+    signout: Annotated[str, _key("para.security.signout", "path that ends a login")] = "/signout"
+    signout_success: Annotated[str, _key("para.security.signout_success", "where a sign-out leads")] = "/signin"
+    access_denied: Annotated[str, _key("para.security.access_denied", "path of the page for those who lack a role")] = (
+        "/403"
+    )
+    returnto: Annotated[
+        str, _key("para.security.returnto", "parameter that names the page to go to after a sign-in")
+    ] = "returnto"
     min_password_length: Annotated[int, _key("para.min_password_length", "shortest password", 1, 5_000)] = 8
     pass_reset_timeout: Annotated[
         int, _key("para.pass_reset_timeout", "life of a token that resets a password or confirms an e-mail, s", 1)
