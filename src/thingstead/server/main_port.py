@@ -1,4 +1,5 @@
-"""The main port: which door answers which path (doors.md 30). Whatever is not named is hypermedia's, 404s included."""
+"""The main port: which door answers which path (doors.md 30). Whatever is not named is a page: the web door's own, or
+behind it hypermedia's, 404s included."""
 
 from collections.abc import Awaitable, Mapping
 

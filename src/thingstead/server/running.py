@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from thingstead.core.backend import Backend
-from thingstead.doors import agent, context, hypermedia, kits, objects, things
+from thingstead.doors import agent, context, hypermedia, kits, objects, things, web
 from thingstead.doors.gate import signing_in
 from thingstead.embed.embedded import Embedded
 from thingstead.embed.listeners import Listener
@@ -172,6 +172,9 @@ async def start(
         )
         shadows = things.Door(backend, broker)
         v1 = objects.app(backend, para.resources, shadows.resources())
+        opened: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
+        streams, named = hypermedia.app(backend), ops(backend, broker.current_stats, opened)
+        pages = web.app(backend, main_port({"console": named, "docs": named}, streams))
     except BaseException:
         await para.end()
         await built.close()
@@ -194,8 +197,6 @@ async def start(
     loopback = is_loopback(addresses.host)
     proxies = TrustedProxies(settings.trusted_proxies)
     web_socket = websocket_app(broker, loopback_bound=loopback, client=proxies.client)
-    opened: dict[str, HttpListener] = {}  # filled below, and counted by `ops`
-    streams, named = hypermedia.app(backend), ops(backend, broker.current_stats, opened)
     doors: dict[str, AsgiApp] = {
         "v1": v1,
         "jwt_auth": v1,
@@ -204,7 +205,28 @@ async def start(
         "api": shadows.app(),
         "mqtt": web_socket,
         "$iothub": web_socket,
-        **dict.fromkeys(("health", "metrics", "console", "docs", "signin", "signout", "403"), named),
+        **dict.fromkeys(("health", "metrics"), named),
+        **dict.fromkeys(("console", "docs", "signin", "signout", "403", "saml_metadata"), pages),
+        **dict.fromkeys(
+            (
+                "facebook_auth",
+                "google_auth",
+                "github_auth",
+                "linkedin_auth",
+                "microsoft_auth",
+                "slack_auth",
+                "amazon_auth",
+                "oauth2_auth",
+                "oauth2second_auth",
+                "oauth2third_auth",
+                "twitter_auth",
+                "ldap_auth",
+                "passwordless_auth",
+                "password_auth",
+                "saml_auth",
+            ),
+            pages,
+        ),
     }
     if not settings.api_enabled:
         doors |= {"v1": named, "jwt_auth": named}
@@ -222,7 +244,7 @@ async def start(
     )
     try:
         for name, app, port, tls in (
-            ("main", below(settings.root_path, main_port(doors, streams)), addresses.port, secure),
+            ("main", below(settings.root_path, main_port(doors, pages)), addresses.port, secure),
             ("agent", agent.north(backend), addresses.agent_port, None),
             ("south", agent.south(backend), addresses.south_port, None),
             ("context", context.app(backend), addresses.context_port, None),

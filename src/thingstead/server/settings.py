@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from thingstead.model import cookies, protected, weblogin
 from thingstead.model.errors import InvalidInput
 from thingstead.model.keys import IMPLIED, Key, keys, value
 from thingstead.model.mail import address
@@ -23,6 +24,7 @@ from thingstead.server import sources
 from thingstead.transports.http import TrustedProxies
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+TAKEN = ("v1", "jwt_auth", "kits", "things", "api", "mqtt", "$iothub", "health", "metrics", "console", "docs", "chain")
 NOOP_EMAILERS = ("noopemailer", "noop")
 EMAILERS = ("", *NOOP_EMAILERS, "javamail", "javamailemailer")  # as Para spells them, and in lower case
 
@@ -101,9 +103,38 @@ def _check(settings: Settings) -> None:
         raise InvalidInput("para.support_email is no e-mail address", field="para.support_email") from None
     if settings.things_default_broker != "Local":
         raise InvalidInput("things.default_broker: only Local is configured", field="things.default_broker")
+    _check_web(settings)
     if not _PATH.fullmatch(settings.root_path):
         raise InvalidInput("para.context_path: only letters, digits, . _ ~ - and /", field="para.context_path")
     if settings.file_logger_level.upper() not in LEVELS:
         raise InvalidInput(f"para.file_logger_level: one of {', '.join(LEVELS)}", field="para.file_logger_level")
     if "/" in settings.logs_name or settings.logs_name in (".", ".."):
         raise InvalidInput("para.logs_name: a file's name without folders is needed", field="para.logs_name")
+
+
+def _check_web(settings: Settings) -> None:
+    """Refuse what web pages cannot work with. Raises InvalidInput naming the key."""
+    protected.rules(settings.security_protected)
+    for pattern in settings.security_ignored:
+        protected.checked(pattern, "para.security.ignored")
+    for key, path in (
+        ("signin", settings.signin),
+        ("signout", settings.signout),
+        ("access_denied", settings.access_denied),
+    ):
+        if not path.startswith("/") or not _PATH.fullmatch(path) or path.split("/")[1] in TAKEN:
+            raise InvalidInput(f"para.security.{key}: a path of its own is needed, such as /{key}", field=key)
+    for key, url in (
+        ("signin_success", settings.signin_success),
+        ("signin_failure", settings.signin_failure),
+        ("signout_success", settings.signout_success),
+    ):
+        if weblogin.configured(url) is None:
+            raise InvalidInput(f"para.security.{key}: a path or an http(s) URL is needed", field=key)
+    for key, name in (
+        ("para.auth_cookie", settings.auth_cookie),
+        ("para.returnto_cookie", settings.returnto_cookie),
+        ("para.security.csrf_cookie", settings.csrf_cookie or "none"),
+    ):
+        if not cookies.usable(name):
+            raise InvalidInput(f"{key}: {name!r} cannot be the name of a cookie", field=key)

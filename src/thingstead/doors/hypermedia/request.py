@@ -11,12 +11,10 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from thingstead.model.errors import InvalidInput
 from thingstead.model.hypermedia import links
 from thingstead.model.hypermedia.links import Base
-from thingstead.transports.http import Scope, TrustedProxies
+from thingstead.transports.http import Scope, TrustedProxies, client_address
 
-_HOST: Final = re.compile(r"[A-Za-z0-9._~\-\[\]:%]{1,255}")
 _SLASHES: Final = re.compile(r"/{2,}")
 _ALIASES: Final = {
     "scalar_sensors": "sensors",
@@ -70,27 +68,5 @@ class Bases:
 
     def of(self, scope: Scope, headers: Mapping[str, str], prefix: str) -> Base:
         """The base that the client of this request or handshake sees. Raises InvalidInput for an impossible Host."""
-        scheme: str = scope["scheme"]
-        host = headers.get("host", "")
-        if self._proxies.trust(scope):
-            scheme = _last(headers.get("x-forwarded-proto", "")) or _forwarded(headers, "proto") or scheme
-            host = _last(headers.get("x-forwarded-host", "")) or _forwarded(headers, "host") or host
-        if not host:
-            name, port = scope.get("server") or ("localhost", None)
-            host = name if port is None else f"{name}:{port}"
-        if not _HOST.fullmatch(host):
-            raise InvalidInput("the Host header names no host", field="Host")
-        return links.base(scheme.lower(), host, scope.get("root_path", "") + prefix)
-
-
-def _last(header: str) -> str:
-    """The value that the nearest proxy wrote."""
-    return header.rpartition(",")[2].strip()
-
-
-def _forwarded(headers: Mapping[str, str], name: str) -> str:
-    for part in _last(headers.get("forwarded", "")).split(";"):
-        key, _, value = part.strip().partition("=")
-        if key.lower() == name:
-            return value.strip('"')
-    return ""
+        scheme, host = client_address(scope, headers, self._proxies)
+        return links.base(scheme, host, scope.get("root_path", "") + prefix)

@@ -130,6 +130,8 @@ class ObjectsDoor:
             return
         except ThingsteadError as error:
             answer = error_answer(self._gate.refused(scope, error))
+            if scope["path"] == signin.PATH:
+                answer.headers = (*answer.headers, *render.NO_STORE)
             if error.details:
                 log.info("refused %s %s: %s %s", scope["method"], scope["raw_path"], error.code, dict(error.details))
         except Exception:

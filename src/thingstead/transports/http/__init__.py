@@ -1,12 +1,13 @@
 """HTTP for doors: reading a bounded body and sending an answer, without a framework in between."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from thingstead.model.errors import ThingsteadError, TooLarge
+from thingstead.model.errors import InvalidInput, ThingsteadError, TooLarge
 
 _ADDRESS: Final = frozenset("0123456789abcdefABCDEF.:")
 
@@ -14,6 +15,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._~\-\[\]:%]{1,255}")
 
 
 class Disconnected(Exception):
@@ -113,6 +116,38 @@ class TrustedProxies:
                         return forwarded
         peer: tuple[str, int] | None = scope.get("client")
         return peer[0] if peer else ""
+
+
+def client_address(scope: Scope, headers: Mapping[str, str], proxies: TrustedProxies) -> tuple[str, str]:
+    """Scheme and host, with its port, under which the client of a request or handshake sees this server.
+
+    Forwarded ones count only where the peer is a trusted proxy. Raises InvalidInput for an impossible host.
+    """
+    scheme: str = scope["scheme"]
+    host = headers.get("host", "")
+    if proxies.trust(scope):
+        forwarded = _last(headers.get("x-forwarded-proto", "")) or headers.get("cloudfront-forwarded-proto", "").strip()
+        scheme = forwarded or _forwarded(headers, "proto") or scheme
+        host = _last(headers.get("x-forwarded-host", "")) or _forwarded(headers, "host") or host
+    if not host:
+        name, port = scope.get("server") or ("localhost", None)
+        host = name if port is None else f"{name}:{port}"
+    if not _HOST.fullmatch(host):
+        raise InvalidInput("the Host header names no host", field="Host")
+    return scheme.lower(), host
+
+
+def _last(header: str) -> str:
+    """The value that the nearest proxy wrote."""
+    return header.rpartition(",")[2].strip()
+
+
+def _forwarded(headers: Mapping[str, str], name: str) -> str:
+    for part in _last(headers.get("forwarded", "")).split(";"):
+        key, _, value = part.strip().partition("=")
+        if key.lower() == name:
+            return value.strip('"')
+    return ""
 
 
 def bound_to_loopback(scope: Scope) -> bool:
