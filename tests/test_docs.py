@@ -27,6 +27,7 @@ import thingstead
 from support.client import Client
 from support.server import Server
 from thingstead.core.resources import Pattern
+from thingstead.doors import web
 from thingstead.doors.agent import errors as agent_errors
 from thingstead.doors.agent import routes as agent_routes
 from thingstead.doors.context import errors as context_errors
@@ -42,6 +43,7 @@ from thingstead.doors.things import rest as things_rest
 from thingstead.doors.things import shadows
 from thingstead.model import constraints, errors
 from thingstead.model.keys import keys
+from thingstead.model.settings import Settings
 from thingstead.server import running
 from thingstead.server.cli import command as cli
 
@@ -421,6 +423,13 @@ def test_every_name_on_the_main_port() -> None:
     assert {"v1", "metrics"} <= set(names)
     for name in names:
         assert re.search(rf"[` ]/{re.escape(name)}[` /]", page), name
+
+
+def test_every_route_of_the_web_door() -> None:
+    told = paths(routes_told("Web pages, main port"))
+    settings = Settings()
+    pages = {settings.signin, settings.signout, settings.access_denied}
+    assert told == {*(f"/{name}" for name in web.ENDPOINTS[:-1]), *pages, "/saml_auth/{}", f"/{web.ENDPOINTS[-1]}/{{}}"}
 
 
 def test_every_topic() -> None:
