@@ -44,9 +44,7 @@ def options() -> Sequence[Option]:
 
 
 def _text(default: Json) -> str:
-    if isinstance(default, bool | list | dict):
-        return dump(default).decode()
-    return str(default)
+    return dump(default).decode() if isinstance(default, bool | dict | list) else str(default)
 
 
 def shown(found: Sequence[Option], format: Format, *, grouped: bool) -> bytes:
