@@ -149,7 +149,11 @@ def test_the_sign_in_page_needs_no_script_and_loads_nothing(browser: Browser) ->
     assert 'role="alert"' not in browser.get("/signin").text
     form = browser.fields("/signin?appid=plants&returnto=/sites/")
     assert form == {"appid": "app:plants", "returnto": "/sites/", "_csrf": browser.cookie("para-csrf-token")}
-    assert kept(page) == {"para-csrf-token": "Path=/; SameSite=Lax"}
+    assert kept(page) == {
+        "para-csrf-token": "Path=/; SameSite=Lax",
+        "para-returnto": "Path=/; Max-Age=3600; HttpOnly; SameSite=Lax",
+    }
+    assert kept(browser.get("/signin?returnto=//evil.example")) == {"para-csrf-token": "Path=/; SameSite=Lax"}
 
 
 @pytest.mark.parametrize("returnto", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x"])
@@ -205,7 +209,8 @@ def test_a_password_gives_a_cookie_and_the_way_to_the_page(started: Listening, b
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
     cookies = kept(answer)
-    assert cookies == {"plants-auth": LAX, "para-csrf-token": "Path=/; SameSite=Lax"}
+    ended = "Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    assert cookies == {"plants-auth": LAX, "para-csrf-token": "Path=/; SameSite=Lax", "para-returnto": ended}
     user = started.run(started.backend.users.find("plants", JANE))
     assert user is not None
     assert outcome(started, browser) == user.id

@@ -32,6 +32,7 @@ from thingstead.model import cookies, protected, weblogin
 from thingstead.model.errors import Forbidden
 from thingstead.model.principals import NOBODY, Principal
 from thingstead.model.protected import SAFE, Rule
+from thingstead.model.settings import Settings
 from thingstead.transports.http import AsgiApp, Receive, Scope, Send, TrustedProxies, client_address, read_body
 
 _RETURN_SECONDS: Final = 3_600  # how long a page that was wanted is remembered
@@ -207,9 +208,7 @@ class Guard:
         raw_path: bytes = asked.scope["raw_path"]
         wanted = self._own(asked, raw_path.decode("latin-1")) + (f"?{raw_query.decode('latin-1')}" if raw_query else "")
         if asked.method in ("GET", "HEAD") and weblogin.relative(wanted):
-            value = weblogin.remembered(wanted)
-            name = self._settings.returnto_cookie
-            answer.with_cookie(cookies.kept(name, value, secure=asked.secure, max_age=_RETURN_SECONDS))
+            answer.with_cookie(returning(self._settings, wanted, secure=asked.secure))
         return answer
 
     def _lacking(self, asked: _Asked, rule: Rule, principal: Principal) -> Answer:
@@ -242,6 +241,12 @@ class Guard:
             await send(message)
 
         return passing
+
+
+def returning(settings: Settings, url: str, *, secure: bool) -> str:
+    """The cookie that remembers which page is wanted."""
+    value = weblogin.remembered(url)
+    return cookies.kept(settings.returnto_cookie, value, secure=secure, max_age=_RETURN_SECONDS)
 
 
 def _tenant(scope: Scope) -> str:

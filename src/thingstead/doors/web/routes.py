@@ -15,7 +15,7 @@ from thingstead.core.tenants import App, identifier_of
 from thingstead.doors.web import pages
 from thingstead.doors.web.entering import PROVIDERS, Entering
 from thingstead.doors.web.forgery import FIELD, HEADER, Forgery
-from thingstead.doors.web.guard import Guard
+from thingstead.doors.web.guard import Guard, returning
 from thingstead.doors.web.logins import Login, Logins, first_of, subject_of
 from thingstead.doors.web.offers import Offers
 from thingstead.doors.web.request import PRIVATE, Answer, Request, error, read, redirect
@@ -146,8 +146,9 @@ class _Door:
         token = await self._forgery.token(request.cookies, subject_of(present))
         kept = self._forgery.kept(token, secure=request.secure)
         appid = "" if app.is_root else app.object.id
-        wanted = request.parameter(self._settings.returnto)
+        asked = request.parameter(self._settings.returnto)
         allowed = weblogin.aliases(str(self._backend.tenants.option(app, "security.hosturl_aliases")))
+        wanted = weblogin.returnable(asked, allowed) or ""
         ways, directory = await self._offers.of(request, app)
         answer = pages.sign_in(
             pages.SignIn(
@@ -157,7 +158,7 @@ class _Door:
                 token_field=FIELD,
                 token=token if self._forgery.enabled else "",
                 returnto_field=self._settings.returnto,
-                returnto=weblogin.returnable(wanted, allowed) or "",
+                returnto=wanted,
                 failed="error" in request.query,
                 signed_in=first_of(app.identifier, present) is not None,
                 signout=request.own(self._settings.signout) + (f"?appid={quote(appid, safe='')}" if appid else ""),
@@ -165,6 +166,8 @@ class _Door:
                 directory=directory,
             )
         )
+        if wanted:  # whichever way is taken leads there
+            answer.with_cookie(returning(self._settings, wanted, secure=request.secure))
         return answer if kept is None else answer.with_cookie(kept)
 
     async def _signout(self, request: Request, present: list[Login]) -> Answer:
