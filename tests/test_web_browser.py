@@ -2,9 +2,12 @@
 scripts (identity.md 9). The browser is Debian's Chromium, started once.
 """
 
+import time
 from collections.abc import Iterator
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -13,6 +16,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
 from support.client import Client
+from support.keycloak import Keycloak, person
 from support.server import Server
 from support.sign import Signer
 
@@ -29,6 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {
         "para.security.protected": PROTECTED,
         "para.security.allow_unverified_emails": "true",
+        "para.outbound_allow": "127.0.0.1",
     }
     with Server(tmp_path_factory.mktemp("web"), settings) as started:
         root = Client(started.http, started.root)
@@ -62,6 +67,15 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
 def _fresh(chromium: WebDriver, server: Server) -> None:
     chromium.get(server.http + "/signin")
     chromium.delete_all_cookies()
+
+
+def keys_of(server: Server) -> str:
+    """The secret of the app, as root may ask for it."""
+    now = int(time.time())
+    claims = {"appid": "app:para", "iat": now, "exp": now + 50, "getCredentials": "app:plants"}
+    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(server.root.secret))
+    me = Client(server.http).send("GET", "/v1/_me", Authorization=f"Bearer {token}").json()
+    return me["credentials"]["secretKey"]
 
 
 def typed(chromium: WebDriver, email: str, password: str) -> None:
@@ -131,3 +145,37 @@ def test_role_missing(chromium: WebDriver, server: Server) -> None:
     assert "You have no access to this page" in text(chromium)
     chromium.find_element(By.LINK_TEXT, "Sign out").click()
     assert chromium.get_cookie("plants-auth") is None
+
+
+def test_a_login_at_keycloak_comes_back_signed_in(chromium: WebDriver, server: Server, keycloak: Keycloak) -> None:
+    """From a protected page over the sign-in page's link to Keycloak's own login page, and back to the page."""
+    client = {
+        "clientId": "browsers",
+        "secret": "a secret of tests",
+        "redirectUris": [f"{server.http}/oauth2_auth"],
+        "standardFlowEnabled": True,
+    }
+    ann = person("ann", PASSWORD, email="ann@example.com", firstName="Ann", lastName="Gardener")
+    realm = keycloak.realm("pages", users=[ann], clients=[client])
+    app = Client(server.http, Signer("app:plants", keys_of(server)))
+    for key, value in {
+        "oa2_app_id": client["clientId"],
+        "oa2_secret": client["secret"],
+        "security.oauth.authz_url": f"{realm.connect}/auth",
+        "security.oauth.token_url": f"{realm.connect}/token",
+        "security.oauth.profile_url": f"{realm.connect}/userinfo",
+        "security.oauth.scope": "openid profile email",
+    }.items():
+        assert app.send("PUT", f"/v1/_settings/{key}", {"value": value}).status_code == 200
+    chromium.get(server.http + "/chain/plants/sites/")
+    chromium.find_element(By.PARTIAL_LINK_TEXT, "Continue with").click()
+    assert chromium.current_url.startswith(realm.url)
+    chromium.find_element(By.ID, "username").send_keys("ann")
+    chromium.find_element(By.ID, "password").send_keys(PASSWORD, Keys.ENTER)
+    WebDriverWait(chromium, SECONDS).until(lambda driver: driver.current_url.startswith(server.http))
+    assert chromium.current_url == server.http + "/chain/plants/sites/"
+    assert "Greenhouse" in text(chromium)
+    login = chromium.get_cookie("plants-auth")
+    assert login is not None
+    me = Client(server.http).send("GET", "/v1/_me", Authorization=f"Bearer {login['value']}").json()
+    assert (me["email"], me["identityProvider"]) == ("ann@example.com", "oauth2")
