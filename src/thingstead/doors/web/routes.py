@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from thingstead.core.backend import Backend
 from thingstead.core.tenants import App, identifier_of
+from thingstead.doors.gate import Gate
 from thingstead.doors.web import pages
 from thingstead.doors.web.entering import PROVIDERS, Entering
 from thingstead.doors.web.forgery import FIELD, HEADER, Forgery
@@ -56,6 +57,7 @@ class _Door:
     def __init__(self, backend: Backend, rest: AsgiApp) -> None:
         self._backend = backend
         self._settings = backend.settings
+        self._gate = Gate(backend, "web")
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
         self._logins = Logins(backend)
         self._forgery = Forgery(backend)
@@ -73,6 +75,7 @@ class _Door:
         """Answer one request, or pass it on."""
         try:
             if scope["type"] == "http" and self._mine(scope["path"]):
+                self._gate.enter(scope)
                 answer: Answer | None = await self._answer(
                     await read(scope, receive, self._proxies, self._settings.max_entity_size)
                 )
@@ -80,7 +83,8 @@ class _Door:
                 answer = await self._guard(scope, receive, send)
         except Disconnected:
             return
-        except ThingsteadError as refused:
+        except ThingsteadError as found:
+            refused = self._gate.refused(scope, found)
             answer = _refused(refused)
             if refused.details:
                 log.info("refused %s: %s %s", scope["raw_path"], refused.code, dict(refused.details))
