@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thingstead.model import protected
+from thingstead.model import ant, protected
 from thingstead.model.errors import InvalidInput
 from thingstead.model.principals import NOBODY, Principal
 from thingstead.model.protected import Rule
@@ -48,9 +48,9 @@ def test_the_examples_of_the_module_hold() -> None:
 )
 def test_ant_patterns(pattern: str, matching: list[str], others: list[str]) -> None:
     for path in matching:
-        assert protected.matches([pattern], path), path
+        assert ant.matches([pattern], path), path
     for path in others:
-        assert not protected.matches([pattern], path), path
+        assert not ant.matches([pattern], path), path
 
 
 @pytest.mark.parametrize(

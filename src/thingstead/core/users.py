@@ -32,7 +32,7 @@ from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.query.sort import SortBy
 from thingstead.model.settings import Settings
-from thingstead.model.users import UNVERIFIED, Delegated, Picture, Profile
+from thingstead.model.users import Delegated, Picture, Profile
 from thingstead.model.values import JsonObject
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files

@@ -6,13 +6,13 @@ error when it is read, never a hole; of several rules on one path all must be me
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from thingstead.model import ant
 from thingstead.model.errors import InvalidInput
 from thingstead.model.principals import Principal
 
@@ -44,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True):
         """Whether it speaks of such a request; `path` as `plain_path` gives it."""
         if self.methods and ("GET" if method == "HEAD" else method) not in self.methods:
             return False
-        return matches(self.patterns, path)
+        return ant.matches(self.patterns, path)
 
     def admits(self, principal: Principal) -> bool:
         """Whether somebody who is signed in has a role that it asks for."""
@@ -76,7 +76,7 @@ def _rule(name: str, given: object) -> Rule:
     roles: set[str] = set()
     for entry in entries:
         if isinstance(entry, str):
-            patterns.append(checked(entry, _KEY))
+            patterns.append(ant.checked(entry, _KEY))
             continue
         words = cast(Sequence[object], entry) if isinstance(entry, list) else (None,)
         for word in words:
@@ -89,13 +89,6 @@ def _rule(name: str, given: object) -> Rule:
     if not patterns:
         raise InvalidInput(f"{_KEY}: {name}: a list with at least one path is needed", field=_KEY)
     return Rule(name, tuple(patterns), frozenset(methods), frozenset(roles))
-
-
-def checked(pattern: str, key: str) -> str:
-    """A pattern that can be used. Raises InvalidInput, naming the key."""
-    if not pattern.startswith("/") or "\\" in pattern or not pattern.isprintable():
-        raise InvalidInput(f"{key}: {pattern!r} does not begin with / or holds a backslash", field=key)
-    return pattern
 
 
 def plain_path(raw: bytes) -> str:
@@ -114,26 +107,3 @@ def plain_path(raw: bytes) -> str:
         if segment in (".", "..") or "\\" in segment or any(ord(c) < 32 or c == "\x7f" for c in segment):
             raise InvalidInput("the path holds what no path may hold", field="path")
     return "/".join(segment.replace("/", "%2F") for segment in segments)
-
-
-def matches(patterns: Iterable[str], path: str) -> bool:
-    """Whether one of some Ant patterns is that of a path. A slash at the end changes nothing, but that `/p/*` is also
-    the pattern of `/p/`; `/p/**` is that of `/p` too.
-    """
-    return any(_compiled(pattern)(path) is not None for pattern in patterns)
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> Callable[[str], Any]:
-    from wcmatch import glob  # here, because few servers protect anything
-
-    # `?`, `*` and `**` are all that an Ant pattern knows: brackets stand for themselves
-    literal = pattern.replace("[", "\\[").rstrip("/") or "/"
-    flags = glob.GLOBSTAR | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
-    texts = [literal]
-    while texts[-1].endswith("/**"):
-        texts.append(texts[-1].removesuffix("/**") or "/")
-    if texts[0].endswith("/*"):
-        texts.append(texts[0].removesuffix("*"))
-    found = [text for each in texts for text in glob.translate(each, flags=flags)[0]]
-    return re.compile("|".join(f"(?:{text})" for text in found)).match

@@ -5,7 +5,7 @@ Keys that apps may set for themselves stand in model/app_options, those without 
 the table of all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -144,9 +144,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "para.security.protected", "paths of web pages that need a login, by name: [pattern, ..., [role, method]]"
         ),
     ] = {}
-    security_ignored: Annotated[
-        Sequence[str], _key("para.security.ignored", "patterns of paths that need none; empty: / alone")
-    ] = []
     signin: Annotated[str, _key("para.security.signin", "path of the sign-in page")] = "/signin"
     signin_success: Annotated[
         str,
@@ -184,7 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     security_ignored: Annotated[
         list[str],
-        _key("para.security.ignored", "Ant patterns of paths at /v1 that need no login; given, they replace the list"),
+        _key("para.security.ignored", "Ant patterns of paths that need no login; given, they replace the list"),
     ] = []
     per_app: Mapping[str, Any] = {}
     """What the configuration says of keys of model/app_options, without `para.`; it counts for the root app only."""

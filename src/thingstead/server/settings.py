@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from thingstead.model import cookies, protected, weblogin
+from thingstead.model import ant, cookies, protected, weblogin
 from thingstead.model.errors import InvalidInput
 from thingstead.model.keys import IMPLIED, Key, keys, value
 from thingstead.model.mail import address
@@ -116,7 +116,7 @@ def _check_web(settings: Settings) -> None:
     """Refuse what web pages cannot work with. Raises InvalidInput naming the key."""
     protected.rules(settings.security_protected)
     for pattern in settings.security_ignored:
-        protected.checked(pattern, "para.security.ignored")
+        ant.checked(pattern, "para.security.ignored")
     for key, path in (
         ("signin", settings.signin),
         ("signout", settings.signout),

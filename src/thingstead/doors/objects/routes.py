@@ -73,7 +73,7 @@ class ObjectsDoor:
         self._typed[2, 1, "search"] |= self._typed[2, 0, ""] | self._typed[2, 1, "search"]
         self._open: Final = {tuple(each.path.split("/")[2:]): (each, _bound(each.handler, made)) for each in OPEN}
         ignored = backend.settings.security_ignored
-        self._ignored: Final = ant.matcher(ignored, "para.security.ignored") if ignored else None
+        self._ignored: Final = [ant.checked(pattern, "para.security.ignored") for pattern in ignored]
         self._banner: Final = _bound(Apps.banner, made)
         self._given = resources
         self._document: bytes | None = None
@@ -202,15 +202,15 @@ class ObjectsDoor:
 
     def _is_public(self, path: str, parts: tuple[str, ...], *, listed: bool) -> bool:
         """Whether a path needs no login: by `para.security.ignored` where it is given, else those that are `listed`."""
-        if self._ignored is None:
+        if not self._ignored:
             return listed
         # a segment with a slash in it is one segment to routing, and two to a pattern
-        return not any("/" in part for part in parts) and self._ignored("/".join(("/v1", *parts)))
+        return not any("/" in part for part in parts) and ant.matches(self._ignored, "/".join(("/v1", *parts)))
 
     async def _call(self, request: SignedRequest, parts: tuple[str, ...], loopback: bool) -> Call:
         """The request of somebody who may make it."""
         method, path, query = request.method, request.raw_path, request.raw_query
-        public = self._ignored is not None and self._is_public(path, parts, listed=False)
+        public = bool(self._ignored) and self._is_public(path, parts, listed=False)
         principal = await self._authenticate(request, parts, public=public)
         try:
             app = self._tenants.cached(principal.app) or await self._tenants.get(principal.app)
@@ -295,7 +295,7 @@ class ObjectsDoor:
             if method != "GET":
                 raise _not_allowed({"GET"})
             return await self._banner(Asked(call.raw_query, call.loopback))
-        if self._ignored is not None and parts in self._open:
+        if self._ignored and parts in self._open:
             return await self._opened(parts, call.method, Asked(call.raw_query, call.loopback))
         entry = self._resource(call)
         if entry is not None:

@@ -28,7 +28,7 @@ from thingstead.doors.web.request import (
     redirect,
     replayed,
 )
-from thingstead.model import cookies, protected, weblogin
+from thingstead.model import ant, cookies, protected, weblogin
 from thingstead.model.errors import Forbidden
 from thingstead.model.principals import NOBODY, Principal
 from thingstead.model.protected import SAFE, Rule
@@ -70,12 +70,12 @@ class Guard:
         self._forgery = forgery
         self._proxies = proxies
         self._rules = protected.rules(settings.security_protected)
-        given = [protected.checked(pattern, "para.security.ignored") for pattern in settings.security_ignored]
+        given = [ant.checked(pattern, "para.security.ignored") for pattern in settings.security_ignored]
         self._ignored = given or protected.IGNORED
 
     def ignores(self, path: str) -> bool:
         """Whether a path is open whatever protects it."""
-        return protected.matches(self._ignored, path)
+        return ant.matches(self._ignored, path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         """Pass a request on, which answers it, or give the answer that turns it away.
