@@ -13,7 +13,7 @@ import msgspec
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.outbox import Item, Outbox
 from thingstead.core.shapes import document_of, document_of_put, object_of
-from thingstead.model import constraints, ownership, types
+from thingstead.model import constraints, types
 from thingstead.model import objects as model
 from thingstead.model.constraints import Broken
 from thingstead.model.errors import (
@@ -168,9 +168,9 @@ class Writes:
             id, replaced = await self._placed(app, scope, kind, type_name, id, op, chosen)
         now_ms = self._clock.now() // 1000
         obj = model.draft(app, type_name, id, draft.body, now_ms=now_ms, docid=number)
-        if replaced is not None:
-            ownership.keep(obj, replaced)
         if scope is not None:
+            if replaced is not None:
+                scope.keep(obj, replaced)
             scope.check_named(obj, op)
         for name, value in draft.server.items():
             obj.own[name] = value

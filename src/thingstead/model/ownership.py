@@ -34,7 +34,8 @@ _FAILED: Final[Mapping[Action, str]] = {
     "unlink": "Failed to delete link.",
 }
 _NOT_WRITTEN: Final = frozenset({"appid", "creatorid"})
-_NOT_WRITTEN_OF_USERS: Final = frozenset({"groups", "active", "identifier", "tokenSecret", "password"})
+_SECRETS_OF_USERS: Final = frozenset({"tokenSecret", "password"})
+_NOT_WRITTEN_OF_USERS: Final = frozenset({"groups", "active", "identifier"}) | _SECRETS_OF_USERS
 _SHOWN_OF_IDENTIFIERS: Final = model.ENVELOPE | model.COMPUTED
 _OF_THE_SERVER: Final = ("idp", "twoFA")  # members of users that begin so come from a sign-in
 _SIGN_IN: Final = ast.every(ast.Equals("type", (types.GENERIC,)), ast.Equals("name", (users.IDENTIFIER,)))
@@ -165,8 +166,11 @@ class Scope(msgspec.Struct, frozen=True):
         return id if free else f"{self.user}_{id}"
 
     def writable(self, type: str, body: JsonObject, *, new: bool) -> JsonObject:
-        """A body without what users do not write; the creator of a new object is the user."""
-        taken = _NOT_WRITTEN | _NOT_WRITTEN_OF_USERS if type == "user" else _NOT_WRITTEN
+        """A body without what users do not write; the creator of a new object is the user. Administrators look after
+        other users: who they are, their groups, and whether they are active."""
+        taken = _NOT_WRITTEN
+        if type == "user":
+            taken |= _SECRETS_OF_USERS if self.admin else _NOT_WRITTEN_OF_USERS
         kept: JsonObject = {k: v for k, v in body.items() if k not in taken}
         if type == "user":
             if new and not self.user and "identifier" in body:
@@ -175,6 +179,15 @@ class Scope(msgspec.Struct, frozen=True):
         if new and self.user:
             kept["creatorid"] = self.user
         return kept
+
+    def keep(self, obj: Object, old: Object) -> None:
+        """Let members that the user does not write stay in `obj`, which it puts in the place of a user `old`."""
+        if old.type != "user":
+            return
+        for name, value in old.own.items():
+            if (name in _NOT_WRITTEN_OF_USERS and not self.admin) or name.startswith(_OF_THE_SERVER):
+                obj.own[name] = value
+        obj.hidden.update(old.hidden)
 
     # --- seeing
 
@@ -252,16 +265,6 @@ def scope_of(principal: Principal, permissions: Permissions) -> Scope | None:
 def is_identifier(obj: Object) -> bool:
     """Whether people sign in by this object."""
     return obj.type == types.GENERIC and obj.name == users.IDENTIFIER
-
-
-def keep(obj: Object, old: Object) -> None:
-    """Let members of a user that users do not write stay in `obj`, which a user puts in the place of `old`."""
-    if old.type != "user":
-        return
-    for name, value in old.own.items():
-        if name in _NOT_WRITTEN_OF_USERS or name.startswith(_OF_THE_SERVER):
-            obj.own[name] = value
-    obj.hidden.update(old.hidden)
 
 
 def stripped(public: bytes, wire: JsonObject | None = None) -> bytes:
