@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thingstead.doors.objects.read import MAX_DEPTH, MAX_DIGITS, MAX_MEMBERS, json_body
+from thingstead.doors.objects.read import json_body
+from thingstead.model.bodies import MAX_DEPTH, MAX_DIGITS, MAX_MEMBERS
 from thingstead.model.errors import TooLarge
 from thingstead.model.values import Json, dump
 
