@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from thingstead.doors.objects.read import json_body
 from thingstead.model.bodies import MAX_DEPTH, MAX_DIGITS, MAX_MEMBERS
-from thingstead.model.errors import TooLarge
+from thingstead.model.errors import InvalidInput
 from thingstead.model.values import Json, dump
 
 NUMBER = b"9" * MAX_DIGITS
@@ -61,7 +61,7 @@ def test_within(body: bytes) -> None:
 )
 def test_beyond(body: bytes, why: str) -> None:
     """One more than that, wherever it stands."""
-    with pytest.raises(TooLarge, match=why):
+    with pytest.raises(InvalidInput, match=why):
         json_body(body)
 
 
@@ -77,5 +77,5 @@ def test_digits_in_texts_are_no_numbers(value: Json, digits: str) -> None:
     assert json_body(dump([value, digits])) == [value, digits]
     number = re.sub(r"^0+", "1", digits).encode()
     if len(number) > MAX_DIGITS:
-        with pytest.raises(TooLarge):
+        with pytest.raises(InvalidInput):
             json_body(b"[%b,%b]" % (dump(value), number))
