@@ -678,7 +678,12 @@ def test_a_user_shows_a_password_at_each_request(tmp_path: Path) -> None:
             await backend.objects.patch(APP, user.id, {"active": False}, ACTOR)
             assert await unknown("people/jane@example.com", "a good password")
             await backend.objects.patch(APP, user.id, {"active": True}, ACTOR)
-            await backend.objects.patch(APP, "jane@example.com", {"password": "$2b$04$" + CHEAP[7:-1] + "."}, ACTOR)
+            await backend.objects.patch(
+                APP,
+                "jane@example.com",
+                {"password": CHEAP[:-5] + ("a" if CHEAP[-5] != "a" else "b") + CHEAP[-4:]},
+                ACTOR,
+            )
             assert await unknown("people/jane@example.com", "a good password")
 
     run(main())

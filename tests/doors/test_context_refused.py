@@ -53,7 +53,7 @@ TABLE: list[tuple[str, str, Any, dict[str, str], int, str, str]] = [
     ("POST", UPSERT, {"id": "E", "a": 1}, NEW, 400, "BadRequest", "keyValues"),
     ("POST", UPSERT, {"id": "E", "a": {"value": "<script>"}}, NEW, 400, "BadRequest", "Invalid characters"),
     ("POST", UPSERT, {"id": "E", "a": {"value": 1, "metadata": {"m": 1}}}, NEW, 400, "BadRequest", "a.metadata.m"),
-    ("POST", UPSERT, b'{"id":"E","a":{"value":' + b"[" * 200 + b"]" * 200 + b"}}", JSON, 400, "BadRequest", "nesting"),
+    ("POST", UPSERT, b'{"id":"E","a":{"value":' + b"[" * 200 + b"]" * 200 + b"}}", JSON, 400, "BadRequest", "nests"),
     ("POST", UPSERT, {"id": "E"}, {**NEW, "fiware-servicepath": "/a,/b"}, 400, "BadRequest", "ServicePath"),
     ("POST", UPSERT, {"id": "E"}, {**NEW, "fiware-servicepath": "/#"}, 400, "BadRequest", "ServicePath"),
     ("POST", UPSERT, {"id": "E"}, {**NEW, "fiware-service": "a__b"}, 400, "BadRequest", ""),

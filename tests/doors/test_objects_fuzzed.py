@@ -75,6 +75,8 @@ KNOWN = {
     "field": ("name", "a.b", "id", "%5C"),
     "name": ("required", "min", "max", "size", "pattern", "email", "future"),
     "key": ("k", "security", "%20"),
+    "subject": ("*", "explain", "rex", "%20"),
+    "resource": ("dogs", "*", "ZG9ncw", "dogs%2Frex", "%5C", "%25%00", "_settings", "="),
     "app": ("one", "app:two", "--", "para"),
 }
 QUERIES = (

@@ -32,7 +32,9 @@ MANY = 10_001
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
     directory = tmp_path_factory.mktemp("data")
-    with listening(directory, lambda backend: objects.app(backend, things.resources(backend))) as opened:
+    with listening(
+        directory, lambda backend: objects.app(backend, things.resources(backend)), limits_sign_in=0
+    ) as opened:
         yield opened
 
 

@@ -48,10 +48,14 @@ class Limits:
         return self._wary_until > 0 and self._wary_until > self._clock.now()
 
     def signing_in(self, address: str, door: str) -> None:
-        """Somebody tries to sign in, successfully or not. Raises TooManyRequests."""
-        wait = self._sign_in.hit(network(address), self._clock.now())
+        """Somebody wants to sign in. Raises TooManyRequests after too many tries that `sign_in_failed` counted."""
+        wait = self._sign_in.over(network(address), self._clock.now())
         if wait:
             raise self._over(door, "sign_in", wait, address, "sign in", self._sign_in.most)
+
+    def sign_in_failed(self, address: str) -> None:
+        """Somebody was not signed in."""
+        self._sign_in.hit(network(address), self._clock.now())
 
     def entering(self, address: str, door: str) -> None:
         """A request comes, whoever sent it. Raises TooManyRequests."""

@@ -51,8 +51,12 @@ class Gate:
                     return
 
     def sign_in(self, scope: Scope) -> None:
-        """Somebody tries to sign in. Raises LimitReached."""
+        """Somebody wants to sign in. Raises LimitReached."""
         self._limits.signing_in(self._proxies.client(scope), self._door)
+
+    def sign_in_failed(self, scope: Scope) -> None:
+        """It did not work."""
+        self._limits.sign_in_failed(self._proxies.client(scope))
 
     def known(self, scope: Scope, principal: Principal) -> None:
         """Who sent a request is known, or that it is nobody. Raises LimitReached."""
@@ -105,7 +109,7 @@ class Gate:
 
 
 def signing_in(backend: Backend, door: str, app: AsgiApp) -> AsgiApp:
-    """The app, each request to which is a try to sign in: `/*_auth` of the web."""
+    """The app, each request to which is a try to sign in: `/*_auth` of the web, whose answers do not tell failures."""
     gate = Gate(backend, door)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,6 +120,7 @@ def signing_in(backend: Backend, door: str, app: AsgiApp) -> AsgiApp:
             body = dump({"code": 429, "message": error.message})
             await send_answer(send, 429, body, headers=retry_after(error))
             return
+        gate.sign_in_failed(scope)  # until it is known better
         await app(scope, receive, send)
 
     return serve

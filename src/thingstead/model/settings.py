@@ -186,7 +186,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     per_app: Mapping[str, Any] = {}
     """What the configuration says of keys of model/app_options, without `para.`; it counts for the root app only."""
     limits_sign_in: Annotated[
-        int, _key("limits.sign_in", "tries to sign in, a minute and client address; 0: no limit", 0)
+        int, _key("limits.sign_in", "sign-ins that fail, a minute and client address; 0: no limit", 0)
     ] = 60
     limits_refused: Annotated[
         int,

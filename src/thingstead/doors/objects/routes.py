@@ -167,8 +167,7 @@ class ObjectsDoor:
                     return plain(413, error.message)
                 raise
         if path == signin.PATH:
-            self._gate.sign_in(scope)
-            return await signin.sign_in(self._backend, method, headers, query, body)
+            return await self._sign_in(scope, headers, query, body)
         if not path.startswith("/v1/") and path != "/v1":
             raise NotFound
         parts = segments(path)
@@ -199,6 +198,18 @@ class ObjectsDoor:
         if method != "GET" and not (open.head and method == "HEAD"):
             raise _not_allowed({"GET"})
         return await handler(asked)
+
+    async def _sign_in(self, scope: Scope, headers: Mapping[str, str], query: str, body: bytes) -> Answer:
+        """`/jwt_auth`; what fails is counted by address (identity.md 13)."""
+        self._gate.sign_in(scope)
+        try:
+            answer = await signin.sign_in(self._backend, scope["method"], headers, query, body)
+        except ThingsteadError:
+            self._gate.sign_in_failed(scope)
+            raise
+        if answer.status >= 400:
+            self._gate.sign_in_failed(scope)
+        return answer
 
     def _is_public(self, path: str, parts: tuple[str, ...], *, listed: bool) -> bool:
         """Whether a path needs no login: by `para.security.ignored` where it is given, else those that are `listed`."""

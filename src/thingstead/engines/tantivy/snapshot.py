@@ -107,7 +107,7 @@ class TantivySnapshot:
         self._edges = edges  # of questions asked before: the time of the last hit, or how far a page of docids reached
         self._totals: dict[_Wide, int] = {}
         self._marks: dict[tuple[_Wide, bool], list[_Mark]] = {}  # where pages lay, by place
-        self._answers: dict[SearchRequest, Hits] = {}
+        self._answers: dict[tuple[object, ...], Hits] = {}  # by all that was asked but `exclude`
         self._known = ids  # (app, docid) -> id: reading a stored document costs more than finding it
 
     @property
@@ -119,12 +119,13 @@ class TantivySnapshot:
         """See the port. Nothing changes in a generation, so short answers are remembered as long as it is searched."""
         if request.exclude or request.limit > _ANSWER_HITS:
             return await self._search(request)
-        hits = self._answers.get(request)
+        asked = (request.app, request.type, request.query, request.sort, request.offset, request.limit, request.after)
+        hits = self._answers.get(asked)
         if hits is None:
             hits = await self._search(request)
             if len(self._answers) >= _ANSWERS:
                 self._answers.clear()
-            self._answers[request] = hits
+            self._answers[asked] = hits
         return hits
 
     async def _search(self, request: SearchRequest) -> Hits:

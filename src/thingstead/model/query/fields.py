@@ -72,9 +72,13 @@ def is_keyword(path: str) -> bool:
     return path.partition("[")[0] in KEYWORDS and "." not in path
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
 def clean(text: str) -> str:
-    """The text without the separator character."""
-    return text.replace(SEPARATOR, "\ufffd") if SEPARATOR in text else text
+    """The text without the separator character and halves of surrogate pairs, which no document holds."""
+    text = text.replace(SEPARATOR, "\ufffd") if SEPARATOR in text else text
+    return text if text.isascii() else _HALVES.sub("\ufffd", text)
 
 
 def text_of(value: Scalar) -> str:
