@@ -7,7 +7,6 @@ the one before. Sends no mail: the program that asks for a token says how it rea
 from collections.abc import Callable, Mapping
 
 from thingstead.core.audit import Audit
-from thingstead.core.kinds.user import is_identifier
 from thingstead.core.objects import Objects
 from thingstead.core.passwords import Passwords
 from thingstead.core.token_secrets import TokenSecrets
@@ -15,6 +14,7 @@ from thingstead.model import passwords as rules
 from thingstead.model import users
 from thingstead.model.errors import InvalidInput
 from thingstead.model.objects import Object
+from thingstead.model.ownership import is_identifier
 from thingstead.model.settings import Settings
 from thingstead.ports.environment import Clock, Entropy
 

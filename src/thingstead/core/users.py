@@ -13,7 +13,7 @@ from cachebox import LRUCache
 from thingstead.core.audit import Audit
 from thingstead.core.delegated import FIELD as DELEGATED
 from thingstead.core.delegated import DelegatedTokens
-from thingstead.core.kinds.user import identifier_object, is_identifier
+from thingstead.core.kinds.user import identifier_object
 from thingstead.core.objects import Draft, Objects
 from thingstead.core.passwords import Passwords
 from thingstead.core.search import Search
@@ -22,11 +22,12 @@ from thingstead.core.tenants import App
 from thingstead.core.token_secrets import TokenSecrets
 from thingstead.core.turns import Turns
 from thingstead.model import passwords as rules
-from thingstead.model import users
+from thingstead.model import pictures, users
 from thingstead.model.coercion import flag_of
 from thingstead.model.constraints import is_email
 from thingstead.model.errors import Conflict, InvalidInput, NotFound, Unavailable
 from thingstead.model.objects import Object
+from thingstead.model.ownership import is_identifier
 from thingstead.model.principals import Principal
 from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
@@ -39,7 +40,6 @@ from thingstead.ports.files import Files
 
 _ALIKE = 20  # users of one address that are looked at
 _MOST_KNOWN = 1_000
-_MOST_PICTURE = 2 << 20  # bytes
 
 
 class Users:
@@ -199,7 +199,7 @@ class Users:
 
     async def _picture(self, app: App, user: str, avatar: Picture | None) -> str:
         """Where a picture that a provider handed over is kept; "" if it is none or could not be kept."""
-        if avatar is None or avatar.subtype not in users.PICTURES or len(avatar.data) > _MOST_PICTURE:
+        if avatar is None or avatar.subtype not in users.PICTURES or len(avatar.data) > pictures.MOST:
             return ""
         try:
             return await self._files.store(f"{app.identifier}/{user}.{avatar.subtype}", _once(avatar.data)) or ""

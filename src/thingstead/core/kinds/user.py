@@ -18,6 +18,7 @@ from thingstead.model import objects as model
 from thingstead.model import types, users
 from thingstead.model.errors import ConstraintViolation
 from thingstead.model.objects import Object
+from thingstead.model.ownership import is_identifier
 from thingstead.model.passwords import HASH
 from thingstead.model.principals import Principal
 from thingstead.model.query import ast
@@ -153,11 +154,6 @@ def identifier_object(
     obj = model.draft(app, types.GENERIC, identifier, body, now_ms=now_ms, docid=docid)
     obj.custom = dict(properties)
     return obj
-
-
-def is_identifier(obj: Object) -> bool:
-    """Whether an object is the identifier of a user."""
-    return obj.type == types.GENERIC and obj.name == users.IDENTIFIER
 
 
 def owner_of(row: StoredObject) -> str | None:
