@@ -6,6 +6,7 @@ both sides of the moment at which they look or become visible. Stored, unstored 
 
 import asyncio
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ class Slow:
         row = await self._store.objects.get(app, id)
         await self._pause()
         return row
+
+    async def get_many(self, app: str, ids: Sequence[str]) -> list[StoredObject]:
+        await self._pause()
+        rows = await self._store.objects.get_many(app, ids)
+        await self._pause()
+        return rows
 
     async def commit(self, batch: Batch) -> Committed:
         await self._pause()
@@ -85,11 +92,18 @@ class World:
         id = self.chance.choice(IDS)
         floor = self.done[id]
         row = await self.store.objects.get(APP, id)
-        self.reads += 1
-        if row is not None:
+        self.check({} if row is None else {id: row.public}, {id: floor})
+
+    async def page(self) -> None:
+        floors = dict(self.done)
+        self.check(await self.store.objects.publics(APP, IDS), floors)
+
+    def check(self, found: Mapping[str, bytes], floors: Mapping[str, int]) -> None:
+        self.reads += len(floors)
+        for id, public in found.items():
             self.seen += 1
-            number = int(row.public.split(b'"n":')[1].split(b",")[0].rstrip(b"}"))
-            assert number >= floor, f"{id}: {number} after {floor} was acknowledged"
+            number = int(public.split(b'"n":')[1].split(b",")[0].rstrip(b"}"))
+            assert number >= floors[id], f"{id}: {number} after {floors[id]} was acknowledged"
 
 
 class Still(int):
@@ -133,7 +147,8 @@ async def interleave(directory: Path, seed: int, kinds: str, *, faulty: bool = F
 
     async def worker() -> None:
         for _ in range(25):
-            await (world.write(kinds) if chance.random() < 0.3 else world.read())
+            throw = chance.random()
+            await (world.write(kinds) if throw < 0.3 else world.page() if throw < 0.4 else world.read())
 
     try:
         await asyncio.gather(*(worker() for _ in range(12)))

@@ -43,6 +43,7 @@ from thingstead.ports.store import (
 )
 
 SPACE: Final = "unstored"
+_PAGE: Final = 100  # the most that one answer may bring into the cache
 _STALE: Final = Refused("stale")
 _UNCACHED: Final = b'"cached":false'
 _UNSTORED: Final = b'"stored":false'
@@ -145,6 +146,8 @@ class CachedStore:
                 if result.reason == "stale" and change.expect is not None:
                     await self._drop_stored(change)
             elif isinstance(change, Put):
+                if result.created and change.app not in self._unstored:
+                    continue  # nobody can have a copy of it, and most of what is written is not read by id soon
                 row = StoredObject(
                     change.app, change.id, change.type, result.docid, result.rev, change.public, change.private
                 )
@@ -324,11 +327,25 @@ class _Objects:
         return rows
 
     async def publics(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
-        """See the port."""
+        """See the port. A page of a search is read through the cache: half of what 100 hits cost was reading rows."""
+        if self._enabled and len(ids) <= _PAGE:
+            return await self._page(app, ids)
         found = await self._rows.publics(app, ids)
         if self._unstored and app in self._unstored and len(found) < len(ids):
             held = await self._cache.get_many(app, [id for id in ids if id not in found])
             found = {**found, **{id: row.public for id, row in held.items() if is_unstored(row)}}
+        return found
+
+    async def _page(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
+        held = await self._cache.get_many(app, ids)
+        found = {id: row.public for id, row in held.items()}
+        missing = [id for id in ids if id not in found] if len(found) < len(ids) else None
+        if missing:
+            writes = self.writes
+            rows = await self._rows.get_many(app, missing)
+            if rows and writes == self.writes:
+                await self._cache.put([row for row in rows if _UNCACHED not in row.public])
+            found.update((row.id, row.public) for row in rows)
         return found
 
     async def find(self, key: Key) -> StoredObject | None:

@@ -1,6 +1,6 @@
 """What the search follower reads to catch up: current objects by id, or all of them (core.search, `recover`)."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from thingstead.core.shapes import document_of, object_of
 from thingstead.model import objects as model
@@ -20,10 +20,6 @@ class Catalogue:
         self._ids = ids
         self._store = store
         self._root = root  # the tenant that holds the app objects
-
-    async def public(self, app: str, ids: Sequence[str]) -> Mapping[str, bytes]:
-        """Public bytes of those that exist, by id."""
-        return await self._store.objects.publics(app, ids)
 
     async def current(self, app: str, ids: Sequence[str]) -> Sequence[Document]:
         """The index's form of those that exist and are to be found."""

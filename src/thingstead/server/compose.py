@@ -199,7 +199,7 @@ async def _wire(
 
     search = Search(
         index,
-        catalogue.public,
+        store.objects.publics,
         clock,
         join=States(store).join,
         passed=passed,

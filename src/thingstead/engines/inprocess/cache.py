@@ -48,7 +48,17 @@ class InProcessCache:
 
     async def get_many(self, app: str, ids: Sequence[str]) -> Mapping[str, StoredObject]:
         """See the port."""
-        return {id: found for id in ids if (found := await self.get(app, id)) is not None}
+        entries, now = self._entries, self._clock.now()
+        found: dict[str, StoredObject] = {}
+        for id in ids:
+            entry = entries.get((app, id))
+            if entry is None or entry.object is None:
+                continue
+            if entry.until > now:
+                found[id] = entry.object
+            else:
+                self._drop((app, id))
+        return found
 
     async def put(self, objects: Sequence[StoredObject]) -> None:
         """See the port."""
