@@ -41,6 +41,20 @@ class Shared:
         """How long they took, together."""
         self._fields: list[tuple[bytes, bytes]] | None = None
         self._lines = b""
+        self._outgoing: list[tuple[asyncio.Transport, bytes]] = []
+
+    def write_soon(self, transport: asyncio.Transport, answer: bytes) -> None:
+        """Write a whole answer together with the others that are ready now: a sleeping peer is woken once for all."""
+        self._outgoing.append((transport, answer))
+        if len(self._outgoing) == 1:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits. Whoever writes to a transport itself, or closes one, calls this before."""
+        outgoing, self._outgoing = self._outgoing, []
+        for transport, answer in outgoing:
+            if not transport.is_closing():
+                transport.write(answer)
 
     def lines(self, fields: list[tuple[bytes, bytes]]) -> bytes:
         """The fields of every answer, encoded: uvicorn makes the list anew each second, for the date."""
@@ -179,12 +193,14 @@ class Exchange:
             self._send({"type": "http.response.start", "status": 500, "headers": fields})
             self._send({"type": "http.response.body", "body": FAILED})
         else:
+            self._shared.flush()
             self._connection.transport.close()
 
     async def receive(self) -> Message:
         """See ASGI."""
         connection = self._connection
         if self._expects and not connection.transport.is_closing():
+            self._shared.flush()
             connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects = False
         if not (self.gone or self.complete):
@@ -236,6 +252,7 @@ class Exchange:
             self._shared.answered(self._scope, self._status, self._size)
         if not self.gone:
             if not self.keep_alive:
+                self._shared.flush()
                 self._connection.transport.close()
             self._connection.answered()
 
@@ -283,6 +300,10 @@ class Exchange:
                 raise RuntimeError("a body is not as long as its head said")
         transport = self._connection.transport
         head, self._head = self._head, b""
+        if head and not more and self.keep_alive and len(body) <= _JOINED:
+            self._shared.write_soon(transport, head + body)
+            return
+        self._shared.flush()
         if head and len(body) > _JOINED:
             transport.writelines((head, body))
         elif head or body:

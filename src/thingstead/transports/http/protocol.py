@@ -179,6 +179,7 @@ class BoundedProtocol(asyncio.Protocol):
         if self._exchange is not None and not self._exchange.complete:
             self._exchange.keep_alive = False
             return
+        self._shared.flush()
         self.transport.close()
         if self._addresses[2] == "https":
             self._loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
@@ -353,6 +354,7 @@ class BoundedProtocol(asyncio.Protocol):
             lines,
             len(body),
         )
+        self._shared.flush()
         self.transport.write(head + b"connection: close\r\n\r\n" + body)
         self.transport.close()
 
@@ -375,6 +377,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Give the connection to uvicorn's protocol for WebSockets, corked, and with its handshake as it came."""
+        self._shared.flush()
         self._server.connections.discard(self)  # pyright: ignore[reportArgumentType]
         lines = [b"%b %b HTTP/1.1\r\n" % (self._parser.get_method(), self._url)]
         lines += [b"%b: %b\r\n" % field for field in self._headers]
