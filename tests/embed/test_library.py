@@ -446,6 +446,11 @@ class Starts(thingstead.Listener):
     [
         (BROKEN, {}, Unavailable, "plug-in mine .*mine.py.*no_such_module_anywhere"),
         ("", {"para.search": "NoSuch"}, NotSupported, "para.search: NoSuch is not installed; there are TantivyIndex"),
+        ("", {"para.q": "sqs"}, NotSupported, "para.q: sqs is not installed; there are StoreQueue, LocalQueue, local"),
+        ("", {"para.emailer": "aws"}, NotSupported, "para.emailer: aws is not installed; there are .* javamail"),
+        ("", {"para.fs": "AWSFileStore"}, NotSupported, "para.fs: AWSFileStore is not installed; there are Folder"),
+        ("", {"para.dao": "MongoDBDAO"}, NotSupported, "para.dao: MongoDBDAO is not installed; there are SqliteStore"),
+        ("", {"para.cache": "HazelcastCache"}, NotSupported, "para.cache: HazelcastCache is not installed"),
         (ENGINE, {"para.search": "Mine"}, NotSupported, "para.search: Mine is an engine for para.cache"),
         ("", {"para.core_package_name": "no_such_package"}, Unavailable, "no_such_package of classes cannot"),
     ],

@@ -166,7 +166,13 @@ def test_a_taken_port_fails_without_a_server(tmp_path: Path) -> None:
 
 def test_settings_that_are_doubtful(tmp_path: Path, commands: Commands) -> None:
     beyond = Addresses(host="0.0.0.0", port=0, mqtt_port=0, mqtt_plain_port=0, agent_port=0, south_port=0)
-    doubtful = ("kits.access=open", "para.setup_enabled=true", "para.root_secret_override=hunter2", "para.es.shards=1")
+    doubtful = (
+        "kits.access=open",
+        "para.setup_enabled=true",
+        "para.root_secret_override=hunter2",
+        "para.es.shards=1",
+        "para.gp_app_id=x",
+    )
     seen = [finding.seen for finding in found(tmp_path, "para.prot=1", *doubtful, addresses=beyond)["settings"]]
     assert [text.partition(":")[0] for text in seen[:3]] == [
         "unknown setting para.prot in --set; did you mean para.port?",

@@ -75,6 +75,13 @@ def test_the_order_of_precedence(read: Load, tmp_path: Path, monkeypatch: pytest
     assert told == []
 
 
+def test_what_is_set_to_no_effect_is_told() -> None:
+    sets = ["para.s3.bucket=mine", "para.db.user=para", "para.es.shards=9", "para.sql.password=hush", "para.port=1"]
+    loaded = load([*sets, "para.gp_app_id=x"], None, pytest.fail)
+    assert loaded.idle == "without effect here: para.es.shards, para.s3.bucket, para.sql.password"
+    assert load(["para.db.user=para"], None, pytest.fail).idle == ""
+
+
 def test_an_existing_application_conf(read: Load, tmp_path: Path, told: list[str]) -> None:
     (tmp_path / "work" / "application.conf").write_text(HOCON)
     loaded = read()

@@ -34,6 +34,7 @@ from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
 from thingstead.ports.hub import Hub
+from thingstead.ports.queue import Queue
 from thingstead.ports.store import Store
 
 
@@ -48,6 +49,7 @@ class Backend(msgspec.Struct, frozen=True):
     cache: Cache
     metrics: Metrics
     files: Files
+    queue: Queue  # of the river and of programs; deliveries are in the store's own
     mail: Mail
     objects: Objects
     things: Things

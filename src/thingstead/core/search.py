@@ -140,9 +140,13 @@ class Search:
         passed: Passed | None = None,
         policy: Policy | None = None,
         unstored: Collection[str] = (),
+        from_index: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
-        """`unstored`: the apps that ever had an object that is not stored; may grow."""
+        """`unstored`: the apps that ever had an object that is not stored; may grow. `from_index`: what is found is
+        shown as the index keeps it (`para.read_from_index`), whatever the store says.
+        """
+        self._from_index = from_index
         self._unstored = unstored
         self._metrics = metrics or Metrics.off()
         self._index = index
@@ -396,6 +400,8 @@ class Search:
         """Public bytes of those that exist, stored or not."""
         if not ids:
             return {}
+        if self._from_index:
+            return {id: model.of_searchable(app, each).public() for id, each in (await self._kept(app, ids)).items()}
         found = await self._read_many(app, ids)
         if self._unstored and app in self._unstored and len(found) < len(ids):
             found = {**found, **await self.unstored(app, [id for id in ids if id not in found])}
@@ -405,6 +411,11 @@ class Search:
         """Public bytes of those objects among `ids` that only the index keeps."""
         if app not in self._unstored:
             return {}
+        kept = await self._kept(app, ids)
+        return {id: model.of_searchable(app, each).public() for id, each in kept.items() if each.get("stored") is False}
+
+    async def _kept(self, app: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """The searchable forms of those that are indexed."""
         overlay = self._overlays.get(app)
         fields: dict[str, JsonObject] = {}
         below: list[str] = []
@@ -416,9 +427,7 @@ class Search:
                 fields[id] = entry.change.fields
         if below:
             fields.update(await self._index.snapshot().kept(app, below))
-        return {
-            id: model.of_searchable(app, each).public() for id, each in fields.items() if each.get("stored") is False
-        }
+        return fields
 
     async def all_unstored(self, app: str, limit: int) -> list[str]:
         """Ids of objects that only the index keeps."""

@@ -71,8 +71,8 @@ class Embedded:
 
     @property
     def queue(self) -> Queue:
-        """The queue (ports.queue)."""
-        return self.backend.store.queue
+        """The queue that `para.q` names (ports.queue); deliveries to webhooks are in the store's own."""
+        return self.backend.queue
 
     @property
     def files(self) -> Files:

@@ -1,5 +1,6 @@
-"""Keys of Para that are accepted and have no effect (objects.md 20): products that this server does not embed, and what
-other issues bring. They have types and defaults like all others, so that an existing configuration is read unchanged.
+"""Keys of Para that are accepted and have no effect (objects.md 20): of products that this server does not embed, of
+what is always so here, and of client code. They have types and defaults like all others, so that an existing
+configuration is read unchanged.
 
 A key is either here or a field of `Settings`, never both: what becomes a field leaves this table. Grouped by category.
 """
@@ -20,13 +21,9 @@ _TLS_FILES: Final[Mapping[str, Row]] = {
 
 
 def _core() -> Iterator[tuple[str, Row]]:
-    yield "q", ("LocalQueue", "queue plugin")
-    yield "search_enabled", (True, "index and search; here always on")
-    yield "cluster_name", ("para-prod", "isolates deployments that share plugins")
     yield "executor_threads", (2, "worker threads")
     yield "executor_service_enabled", (True, "run background tasks asynchronously; here always")
     yield "sync_index_with_db", (True, "drop index entries missing from the database; here always")
-    yield "read_from_index", (False, "answer searches from the index")
 
 
 def _security() -> Iterator[tuple[str, Row]]:

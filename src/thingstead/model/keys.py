@@ -105,10 +105,7 @@ _ADDRESSES: Final = frozenset({"para.mongodb.uri", "para.sql.url"})  # which may
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One setting. `field` names its field of `Settings`, `option` is its name in `APP_OPTIONS`; "" where it has none.
-
-    A key that has neither is accepted without effect.
-    """
+    """One setting. `field` names its field of `Settings`, `option` is its name in `APP_OPTIONS`; "" where not."""
 
     name: str
     field: str
@@ -118,6 +115,11 @@ class Key(msgspec.Struct, frozen=True):
     category: str
     secret: bool
     option: str = ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is accepted without effect."""
+        return not self.field and not self.option
 
 
 @cache

@@ -30,7 +30,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dao: Annotated[str, _key("para.dao", "engine of the store; H2DAO: the embedded one")] = "H2DAO"
     search: Annotated[str, _key("para.search", "engine of the index; LuceneSearch: the embedded one")] = "LuceneSearch"
     cache: Annotated[str, _key("para.cache", "engine of the cache; CaffeineSearch: in the process")] = "CaffeineSearch"
+    q: Annotated[str, _key("para.q", "engine of the queue that the river polls; LocalQueue: the store's own")] = (
+        "LocalQueue"
+    )
     fs: Annotated[str, _key("para.fs", "engine of the files; LocalFileStore: a folder")] = "LocalFileStore"
+    search_enabled: Annotated[bool, _key("para.search_enabled", "index and search; off: nothing is found")] = True
+    read_from_index: Annotated[
+        bool, _key("para.read_from_index", "show what is found as the index keeps it, not from the store; to recover")
+    ] = False
+    cluster_name: Annotated[
+        str, _key("para.cluster_name", "for plug-ins: tells deployments apart that share a service")
+    ] = "para-prod"
     core_package_name: Annotated[str, _key("para.core_package_name", "package of user-defined classes")] = ""
     plugin_folder: Annotated[
         str, _key("para.plugin_folder", "folder of plug-ins, if relative in the data directory; empty: none")
@@ -97,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _key("para.localstorage.max_filesize_mb", "largest stored file, MB", 1, 1_000_000)
     ] = 10
     emailer: Annotated[
-        str, _key("para.emailer", "NoopEmailer (logs only) or javamail (SMTP); empty: SMTP where para.mail.host is set")
+        str, _key("para.emailer", "engine of letters; NoopEmailer: logs only; javamail, empty: SMTP by para.mail.host")
     ] = ""
     support_email: Annotated[str, _key("para.support_email", "sender of e-mail")] = "support@myapp.co"
     mail_host: Annotated[str, _key("para.mail.host", "SMTP server")] = ""

@@ -6,7 +6,7 @@ A plug-in's entry point in the group `thingstead.engines` has the engine's name 
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -15,17 +15,21 @@ from thingstead.ports.cache import Cache
 from thingstead.ports.environment import Clock, Entropy
 from thingstead.ports.files import Files
 from thingstead.ports.index import Index
+from thingstead.ports.mailer import Mailer
+from thingstead.ports.queue import Queue
 from thingstead.ports.store import Store
 
-Port: TypeAlias = Literal["dao", "search", "cache", "fs"]
-"""The settings `para.dao` (ports.store), `para.search` (ports.index), `para.cache` and `para.fs` (ports.files)."""
+Port: TypeAlias = Literal["dao", "search", "cache", "q", "fs", "emailer"]
+"""The settings `para.dao` (ports.store), `para.search` (ports.index), `para.cache`, `para.q` (ports.queue), `para.fs`
+(ports.files) and `para.emailer` (ports.mailer).
+"""
 
 
 class Place(msgspec.Struct, frozen=True):
     """Where an engine is opened. It may keep files in folders of its own below `directory`, which nobody else has open.
 
-    `store` is the identity of the store that an index belongs to; "" for the store itself. Options of its own an engine
-    reads from the environment.
+    `store` is the identity of the store that an index belongs to; "" for the store itself. `queue` is the one that the
+    store has inside; None for store and index. Options of its own an engine reads from the environment.
     """
 
     directory: Path
@@ -33,10 +37,20 @@ class Place(msgspec.Struct, frozen=True):
     clock: Clock
     entropy: Entropy
     store: str = ""
+    queue: Queue | None = None
 
 
 class Engine(msgspec.Struct, frozen=True):
     """An engine, before it is opened. `open` raises StoreFailed, Unavailable or NotSupported if it cannot be."""
 
     port: Port
-    open: Callable[[Place], Awaitable[Store | Index | Cache | Files]]
+    open: Callable[[Place], Awaitable[Store | Index | Cache | Queue | Files | Mailer]]
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """What an opened queue, file store or mailer may be as well: let go of at the end."""
+
+    async def close(self) -> None:
+        """Nothing is asked of it afterwards. Must not raise."""
+        ...

@@ -1,6 +1,6 @@
 """Building the backend: which engine stands behind which port, and how the parts of core are wired to each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -59,8 +59,9 @@ from thingstead.core.users import Users
 from thingstead.core.votes import Votes
 from thingstead.core.webhooks import Webhooks
 from thingstead.engines.inprocess import InProcessHub
+from thingstead.engines.inprocess.index import NoIndex
 from thingstead.engines.local.broker import LocalBroker
-from thingstead.engines.smtp import NoopMailer, SmtpMailer
+from thingstead.engines.smtp import SmtpMailer
 from thingstead.model.files import clean
 from thingstead.model.ids import APP_PREFIX, app_identifier
 from thingstead.model.outbound import allowed
@@ -68,19 +69,20 @@ from thingstead.model.query import ast
 from thingstead.model.query.build import Find, Pager
 from thingstead.model.settings import Settings
 from thingstead.ports.cache import Cache
-from thingstead.ports.engine import Place
+from thingstead.ports.engine import Closing, Place
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
 from thingstead.ports.index import Index
 from thingstead.ports.mailer import Mailer, MailServer
+from thingstead.ports.queue import Queue
 from thingstead.ports.store import Store
 from thingstead.server.environment import NodeIds, SystemClock, SystemEntropy
 from thingstead.server.plugins import Plugins
-from thingstead.server.settings import NOOP_EMAILERS
 
 SEARCH = "search"
 AUTHORITY = "ca"
 EMAILS = "emails"
+_EMAILER = "javamail"  # where `para.emailer` is not set
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -92,10 +94,11 @@ class Built(msgspec.Struct, frozen=True):
     passwords: Passwords
     outbound: Outbound  # of sign-ins
     ldap: Ldap
+    opened: Sequence[object]  # engines that may be Closing
     root_keys: Keys | None  # generated just now; shown once (doors.md 33)
 
     async def close(self) -> None:
-        """Settle what was submitted, then close hub, search and store."""
+        """Settle what was submitted, then close hub, search and store, and what else was opened."""
         self.passwords.close()
         self.ldap.close()
         await self.outbound.close()
@@ -106,6 +109,7 @@ class Built(msgspec.Struct, frozen=True):
         await self.backend.hub.close()
         await self.backend.search.close()
         await self.backend.store.close()
+        await _close(self.opened)
 
 
 async def build(
@@ -133,33 +137,34 @@ async def build(
         store = cast(Store, await plugins.engine("dao", settings.dao).open(place))
     try:
         place = msgspec.structs.replace(place, store=store.uuid)
-        index = cast(Index, await plugins.engine("search", settings.search).open(place))
+        index: Index = NoIndex(await store.journal.last())
+        if settings.search_enabled:
+            index = cast(Index, await plugins.engine("search", settings.search).open(place))
     except BaseException:
         await store.close()
         raise
+    opened: list[object] = []
     try:
+        place = msgspec.structs.replace(place, queue=store.queue)
         cache = cast(Cache, await plugins.engine("cache", settings.cache).open(place))
-        files = cast(Files, await plugins.engine("fs", settings.fs).open(place))
-        return await _wire(directory, settings, secret_key, clock, ids, entropy, store, index, cache, files)
+        opened.append(files := cast(Files, await plugins.engine("fs", settings.fs).open(place)))
+        opened.append(queue := cast(Queue, await plugins.engine("q", settings.q).open(place)))
+        emailer = plugins.engine("emailer", settings.emailer or _EMAILER)
+        opened.append(mailer := cast(Mailer, await emailer.open(place)))
+        return await _wire(
+            directory, settings, secret_key, clock, ids, entropy, store, index, cache, queue, files, mailer, opened
+        )
     except BaseException:
+        await _close(opened)
         await index.close()
         await store.close()
         raise
 
 
-def mailer_of(settings: Settings, clock: Clock, entropy: Entropy) -> Mailer:
-    """The server's own mailer: by `para.emailer`, else SMTP where a mail server is set."""
-    if settings.emailer.lower() in NOOP_EMAILERS or not settings.mail_host:
-        return NoopMailer()
-    server = MailServer(
-        settings.mail_host,
-        settings.mail_port,
-        settings.mail_username,
-        settings.mail_password,
-        settings.mail_tls,
-        settings.mail_ssl,
-    )
-    return SmtpMailer(server, clock, entropy)
+async def _close(opened: Sequence[object]) -> None:
+    for engine in opened:
+        if isinstance(engine, Closing):
+            await engine.close()
 
 
 def templates(folder: Path) -> Callable[[str], str | None]:
@@ -182,7 +187,10 @@ async def _wire(
     store: Store,
     index: Index,
     objects_cache: Cache,
+    queue: Queue,
     files: Files,
+    mailer: Mailer,
+    opened: Sequence[object],
 ) -> Built:
     allow = allowed(settings.outbound_allow)
     local = LocalBroker.open(directory / AUTHORITY, clock=clock, entropy=entropy)
@@ -204,6 +212,7 @@ async def _wire(
         join=States(store).join,
         passed=passed,
         unstored=unstored,
+        from_index=settings.read_from_index,
         metrics=metrics,
     )
     await search.recover(rows.journal, catalogue.current, catalogue.everything, catalogue.unstored)
@@ -252,7 +261,7 @@ async def _wire(
     agents = Agents(objects, things, tenants, settings, sealer)
     group.restored, thing.restored = agents.groups_restored, agents.device_restored
     webhooks = Webhooks(store.queue, objects, tenants, outbox, backlog, settings, clock, ids, entropy)
-    river = River(store.queue, objects, tenants, webhooks, settings)
+    river = River(queue, objects, tenants, webhooks, settings)
 
     def smtp(server: MailServer) -> Mailer:
         connect = partial(connected, allowed=allow, trusted=server.private)
@@ -267,8 +276,9 @@ async def _wire(
         store=store,
         cache=cache,
         metrics=metrics,
-        mail=Mail(settings, mailer_of(settings, clock, entropy), smtp, templates(directory / EMAILS)),
+        mail=Mail(settings, mailer, smtp, templates(directory / EMAILS)),
         files=files,
+        queue=queue,
         objects=objects,
         things=things,
         ingest=ingest,
@@ -299,11 +309,11 @@ async def _wire(
     if settings.webhooks_enabled or settings.queue_link_enabled:
         webhooks.start()
         river.start()
-    return Built(backend, local, app, passwords, outbound, ldap, root_keys)
+    return Built(backend, local, app, passwords, outbound, ldap, opened, root_keys)
 
 
 def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock, settings: Settings) -> Health:
-    """Store and search are well while the root app can be read from them, a cache that is on while it keeps things."""
+    """Store and search are well while the root app can be read from them, a cache while it keeps things, if on."""
 
     id = APP_PREFIX + root
     find = Find(ast.Equals("id", (id,)), "app", Pager(limit=0), count=True)
@@ -314,5 +324,9 @@ def _health(store: Store, search: Search, cache: Cache, root: str, clock: Clock,
     async def found() -> bool:
         return (await search.find(root, find, name="getCount")).total > 0
 
-    probes = {"store": stored, "search": found, **({"cache": cache.probe} if settings.cache_enabled else {})}
+    probes = {"store": stored}
+    if settings.search_enabled:
+        probes["search"] = found
+    if settings.cache_enabled:
+        probes["cache"] = cache.probe
     return Health(probes, clock, enabled=settings.health_check_enabled)

@@ -56,6 +56,8 @@ async def open(
     directory = Path(data)
     texts = [f"{key}={_text(value)}" for key, value in (settings or {}).items()]
     loaded = load(texts, directory, log.warning)
+    if loaded.idle:
+        log.warning(loaded.idle)
     if serve is None:
         serve = _asked_to_serve(loaded)
     async with AsyncExitStack() as held:

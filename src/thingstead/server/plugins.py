@@ -31,13 +31,24 @@ RESOURCES: Final = "thingstead.resources"
 
 _SQLITE: Final = "thingstead.engines.sqlite:engine"
 _CACHE: Final = "thingstead.engines.inprocess.engine:engine"
+_QUEUE: Final = "thingstead.engines.inprocess.engine:queue"
 _FILES: Final = "thingstead.engines.folder.engine:engine"
+_SMTP: Final = "thingstead.engines.smtp.engine:engine"
+_NOOP: Final = "thingstead.engines.smtp.engine:noop"
 _TANTIVY: Final = "thingstead.engines.tantivy.engine:engine"
 EMBEDDED: Final[Mapping[Port, Mapping[str, str]]] = {
     "dao": {"SqliteStore": _SQLITE, "H2DAO": _SQLITE},
     "search": {"TantivyIndex": _TANTIVY, "LuceneSearch": _TANTIVY},
     "cache": {"InProcessCache": _CACHE, "CaffeineCache": _CACHE, "CaffeineSearch": _CACHE},
+    "q": {"StoreQueue": _QUEUE, "LocalQueue": _QUEUE, "local": _QUEUE},
     "fs": {"FolderFiles": _FILES, "LocalFileStore": _FILES},
+    "emailer": {
+        "SmtpMailer": _SMTP,
+        "JavaMailEmailer": _SMTP,
+        "javamail": _SMTP,
+        "NoopEmailer": _NOOP,
+        "noop": _NOOP,
+    },
 }
 
 T = TypeVar("T")
@@ -63,9 +74,12 @@ class Plugins:
         return cls(directory / settings.plugin_folder if settings.plugin_folder else None)
 
     def engine(self, port: Port, name: str) -> Engine:
-        """The engine that the setting of a port names. Raises NotSupported for an unknown one, Unavailable."""
+        """The engine that the setting of a port names, embedded ones in any case of letters.
+
+        Raises NotSupported for an unknown one, Unavailable.
+        """
         embedded = EMBEDDED[port]
-        if target := embedded.get(name):
+        if target := {known.lower(): target for known, target in embedded.items()}.get(name.lower()):
             module, _, attribute = target.partition(":")
             return _an(Engine, getattr(importlib.import_module(module), attribute), Offer(name, target, object))
         what = "is not installed"

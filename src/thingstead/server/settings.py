@@ -25,8 +25,6 @@ from thingstead.transports.http import TrustedProxies
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 TAKEN = ("v1", "jwt_auth", "kits", "things", "api", "mqtt", "$iothub", "health", "metrics", "console", "docs", "chain")
-NOOP_EMAILERS = ("noopemailer", "noop")
-EMAILERS = ("", *NOOP_EMAILERS, "javamail", "javamailemailer")  # as Para spells them, and in lower case
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -41,6 +39,12 @@ class Loaded(msgspec.Struct, frozen=True):
 
     settings: Settings
     given: Mapping[str, Given]
+
+    @property
+    def idle(self) -> str:
+        """What to tell of keys that are set to no effect, to another value than their default; "" if there are none."""
+        found = [name for name, held in self.given.items() if keys()[name].idle and held.value != keys()[name].default]
+        return f"without effect here: {', '.join(sorted(found))}" if found else ""
 
 
 def load(texts: Sequence[str], directory: Path | None, warn: Callable[[str], None]) -> Loaded:
@@ -93,10 +97,6 @@ def _check(settings: Settings) -> None:
             raise InvalidInput(
                 f"chain.timezone: {settings.chain_timezone!r} is no time zone known here", field="chain.timezone"
             ) from None
-    if settings.emailer.lower() not in EMAILERS:
-        raise InvalidInput(
-            f"para.emailer: {settings.emailer!r} is not one of NoopEmailer, javamail", field="para.emailer"
-        )
     try:
         address(settings.support_email, "para.support_email")
     except InvalidInput:

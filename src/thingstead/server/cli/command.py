@@ -164,7 +164,10 @@ async def _serve(
     logs.configure()
     sys.setswitchinterval(SWITCH_INTERVAL)
     warnings: list[str] = []
-    values = load(sets, directory, warnings.append).settings
+    loaded = load(sets, directory, warnings.append)
+    values = loaded.settings
+    if loaded.idle:
+        warnings.append(loaded.idle)
     for warning in warnings:
         tell(f"thingstead: {warning}")
     addresses = msgspec.structs.replace(addresses, port=values.port if port is None else port)

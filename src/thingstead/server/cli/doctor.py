@@ -353,13 +353,11 @@ def _settings(place: Place) -> Iterator[Finding]:
     if place.loaded is None:
         yield Finding("settings", "fail", place.refusal, "correct it; `thingstead config --check` looks again")
         return
-    from thingstead.model.keys import keys
     from thingstead.transports.http.serving import is_loopback
 
-    settings, known = place.loaded.settings, keys()
-    idle = sorted(name for name in place.loaded.given if not known[name].field)
-    if idle:
-        yield Finding("settings", "warn", f"without effect here: {', '.join(idle)}", "nothing, if you do not need them")
+    settings = place.loaded.settings
+    if place.loaded.idle:
+        yield Finding("settings", "warn", place.loaded.idle, "nothing, if you do not need them")
     beyond = not is_loopback(place.addresses.host)
     doors = {
         "hypermedia.read": settings.hypermedia_read,

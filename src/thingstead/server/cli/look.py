@@ -48,7 +48,7 @@ def config(*, data: Path = Path("data"), set: Sets = None, check: Flag = False, 
             continue
         value, source = (given.value, given.source) if given is not None else (key.default, "default")
         masked = HIDDEN if key.secret and value != "" else value
-        shown[key.name] = {"value": masked, "source": source, "effect": bool(key.field)}
+        shown[key.name] = {"value": masked, "source": source, "effect": not key.idle}
     if json:
         print(as_json({"settings": shown, "warnings": warnings}))
         return
@@ -141,5 +141,5 @@ def settings(*, json: Flag = False) -> None:
         print(as_json([*keys().values()]))
         return
     for key in keys().values():
-        without = "" if key.field else " (no effect here)"
+        without = " (no effect here)" if key.idle else ""
         print(f"{key.name} = {as_json(key.default)}  # {key.about}{without}")
