@@ -5,6 +5,7 @@ Promises: `{"name":...,"message":...}`; the fixed messages begin as agent.md has
 
 from typing import Final
 
+from thingstead.doors.fiware import Refusal
 from thingstead.model import errors as e
 from thingstead.model.values import dump
 from thingstead.transports.http import Refused, refusal_headers
@@ -32,16 +33,6 @@ TABLE: Final[tuple[tuple[type[e.ThingsteadError], str | None, int, str], ...]] =
     (e.ThingsteadError, None, 500, "INTERNAL_ERROR"),
 )
 """(class, field or None for any, status, name); the first that fits."""
-
-
-class Refusal(Exception):
-    """A refusal that only this door knows, found while it reads a request."""
-
-    def __init__(self, status: int, name: str, message: str):
-        super().__init__(message)
-        self.status = status
-        self.name = name
-        self.message = message
 
 
 def refused(error: e.ThingsteadError | Refusal) -> Refused:

@@ -1,19 +1,9 @@
 """What both HTTP ports of the agent door read of a request besides its body (agent.md 2.1)."""
 
-from typing import Final
 from urllib.parse import parse_qsl
 
-from thingstead.model import ngsi
-from thingstead.ports.environment import Entropy
+from thingstead.doors.fiware import header
 from thingstead.transports.http import Scope
-
-CORRELATOR: Final = b"fiware-correlator"
-
-
-def header(scope: Scope, name: bytes) -> bytes:
-    """The first header of that (lower-case) name, b"" if there is none."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), b"")
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -39,11 +29,6 @@ def query_of(scope: Scope) -> dict[str, str]:
     for name, value in pairs:
         found.setdefault(name, value)
     return found
-
-
-def correlator(scope: Scope, entropy: Entropy) -> bytes:
-    """The caller's `Fiware-Correlator`, or a new UUID."""
-    return ngsi.correlator(header(scope, CORRELATOR)) or ngsi.new_correlator(entropy.token(16))
 
 
 def content_type(scope: Scope) -> str:

@@ -9,45 +9,33 @@ from typing import Final
 from urllib.parse import unquote
 
 import msgspec
-import structlog
 
 from thingstead.core.backend import Backend
 from thingstead.doors.agent import render
-from thingstead.doors.agent.errors import Refusal, crashed, missing_headers, refused
-from thingstead.doors.agent.request import CORRELATOR, correlator, headers_of, query_of
+from thingstead.doors.agent.errors import crashed, missing_headers, refused
+from thingstead.doors.agent.request import headers_of, query_of
+from thingstead.doors.fiware import Answer, Refusal, serving
 from thingstead.doors.gate import Gate
 from thingstead.model import ids, ngsi
 from thingstead.model.agent import schema
 from thingstead.model.bodies import bounded
-from thingstead.model.errors import AppNotFound, MethodNotAllowed, NotFound, ThingsteadError
+from thingstead.model.errors import AppNotFound, MethodNotAllowed, NotFound
 from thingstead.model.ownership import Scope as ConfinedTo
 from thingstead.model.principals import Principal
 from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
-    Disconnected,
     Receive,
     Scope,
-    Send,
     bound_to_loopback,
     read_body,
-    send_answer,
 )
 
 LEVEL: Final = "2.26.0"
 """The level of the node library's contract that this door claims (agent.md 2.3)."""
 MAX_BODY: Final = 1_048_576
 _ALL: Final = "/*"
-
-_log = structlog.get_logger()
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A success."""
-
-    status: int = 200
-    body: bytes = b""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -64,25 +52,8 @@ class Call(msgspec.Struct, frozen=True):
 def north(backend: Backend) -> AsgiApp:
     """The app of port 4041."""
     gate = Gate(backend, "agent")
-    door = _North(backend, gate)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        mark = (CORRELATOR, correlator(scope, backend.entropy))
-        try:
-            gate.enter(scope)
-            answer = await door.answer(scope, receive)
-            await send_answer(send, answer.status, answer.body, headers=(mark,))
-        except Disconnected:
-            return
-        except (ThingsteadError, Refusal) as error:
-            no = refused(error if isinstance(error, Refusal) else gate.refused(scope, error))
-            await send_answer(send, no.status, no.body, headers=(mark, *no.headers))
-        except Exception:
-            _log.exception("agent north failed", path=scope.get("path"))
-            no = crashed()
-            await send_answer(send, no.status, no.body, headers=(mark,))
-
-    return app
+    answer = _North(backend, gate).answer
+    return serving(gate, backend.entropy, answer, refused, crashed, "agent north failed")
 
 
 class _North:

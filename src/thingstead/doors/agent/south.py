@@ -10,8 +10,9 @@ import structlog
 
 from thingstead.core.backend import Backend
 from thingstead.core.measures import Measures, Source
-from thingstead.doors.agent.errors import Refusal, crashed, missing_params, refused, wrong_type
-from thingstead.doors.agent.request import CORRELATOR, content_type, correlator, query_of
+from thingstead.doors.agent.errors import crashed, missing_params, refused, wrong_type
+from thingstead.doors.agent.request import content_type, query_of
+from thingstead.doors.fiware import CORRELATOR, Refusal, correlator
 from thingstead.doors.gate import Gate
 from thingstead.model.agent import payload, schema, ultralight
 from thingstead.model.errors import InvalidInput, MalformedBody, MethodNotAllowed, NotSupported, ThingsteadError

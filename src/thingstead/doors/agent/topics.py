@@ -16,8 +16,8 @@ from thingstead.core.backend import Backend
 from thingstead.core.ingest import Ingest, Outcome, Report
 from thingstead.core.measures import Measures, Source, Target
 from thingstead.core.metrics import SYSTEM
-from thingstead.doors.agent.errors import Refusal
 from thingstead.doors.agent.south import JSON, PROTOCOLS, ULTRALIGHT, json_of, protocol_of, ultralight_of
+from thingstead.doors.fiware import Refusal
 from thingstead.model.agent import payload, schema, ultralight
 from thingstead.model.errors import InvalidInput, NotFound, ThingsteadError, Unavailable
 from thingstead.model.grants import RESERVED_KEYS

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from thingstead.doors.fiware import Refusal
 from thingstead.model import errors as e
 from thingstead.model.values import dump
 from thingstead.transports.http import Refused, refusal_headers
@@ -23,20 +24,10 @@ TABLE: Final[tuple[tuple[type[e.ThingsteadError], int, str], ...]] = (
 """(class, status, error); the first that fits."""
 
 
-class Refusal(Exception):
-    """A refusal that only this door knows."""
-
-    def __init__(self, status: int, error: str, description: str):
-        super().__init__(description)
-        self.status = status
-        self.error = error
-        self.description = description
-
-
 def refused(error: e.ThingsteadError | Refusal) -> Refused:
     """The answer to a refused request."""
     if isinstance(error, Refusal):
-        return Refused(error.status, dump({"error": error.error, "description": error.description}))
+        return Refused(error.status, dump({"error": error.name, "description": error.message}))
     status, name = next((status, name) for kind, status, name in TABLE if kind in type(error).__mro__)
     description = "Errors found in incoming JSON buffer" if name == "ParseError" else error.message
     return Refused(status, dump({"error": name, "description": description}), refusal_headers(status, error))

@@ -7,13 +7,10 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from thingstead.doors.context.errors import Refusal
-from thingstead.model import ngsi
+from thingstead.doors.fiware import Refusal
 from thingstead.model.errors import InvalidInput, NotSupported
-from thingstead.ports.environment import Entropy
 from thingstead.transports.http import Scope
 
-CORRELATOR: Final = b"fiware-correlator"
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 20
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -68,17 +65,6 @@ def read(scope: Scope) -> Request:
         query.setdefault(name, value)
     segments = tuple(unquote(part) for part in raw.rstrip("/").split("/")[1:])
     return Request(scope["method"], segments, raw, raw_query, headers, query)
-
-
-def header(scope: Scope, name: bytes) -> bytes:
-    """The first header of that (lower-case) name, b"" if there is none."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), b"")
-
-
-def correlator(scope: Scope, entropy: Entropy) -> bytes:
-    """The caller's `Fiware-Correlator`, or a new UUID."""
-    return ngsi.correlator(header(scope, CORRELATOR)) or ngsi.new_correlator(entropy.token(16))
 
 
 def check_read(request: Request, known: frozenset[str]) -> None:

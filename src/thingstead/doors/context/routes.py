@@ -8,40 +8,35 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
-import structlog
 
 from thingstead import __version__
 from thingstead.core.backend import Backend
-from thingstead.doors.context.errors import Refusal, crashed, not_found, refused
+from thingstead.doors.context.errors import crashed, not_found, refused
 from thingstead.doors.context.read import Entities, Entity, Wanted
 from thingstead.doors.context.request import (
-    CORRELATOR,
     Request,
     check_body,
     check_options,
     check_read,
-    correlator,
     meant,
     page_of,
     read,
 )
 from thingstead.doors.context.write import Writes
+from thingstead.doors.fiware import Answer, Refusal, serving
 from thingstead.doors.gate import Gate
 from thingstead.model import ids, ngsi
 from thingstead.model.bodies import bounded
-from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
+from thingstead.model.errors import AppNotFound, MethodNotAllowed
 from thingstead.model.principals import Principal
 from thingstead.model.rights import Right
 from thingstead.model.values import Json, JsonObject, dump
 from thingstead.transports.http import (
     AsgiApp,
-    Disconnected,
     Receive,
     Scope,
-    Send,
     bound_to_loopback,
     read_body,
-    send_answer,
 )
 
 MAX_BODY: Final = 1_048_576
@@ -55,16 +50,6 @@ _LATER: Final = frozenset({"types", "subscriptions", "registrations", "op"})
 _GET_OPTIONS: Final = frozenset({"keyValues"})
 _LIST_OPTIONS: Final = frozenset({"keyValues", "count"})
 _POST_OPTIONS: Final = frozenset({"keyValues", "upsert", "flowControl"})
-
-_log = structlog.get_logger()
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A success."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -90,25 +75,8 @@ class Caller(msgspec.Struct, frozen=True):
 def app(backend: Backend) -> AsgiApp:
     """The app of port 1026."""
     gate = Gate(backend, "context")
-    door = _Context(backend, gate)
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        mark = (CORRELATOR, correlator(scope, backend.entropy))
-        try:
-            gate.enter(scope)
-            answer = await door.answer(scope, receive)
-            await send_answer(send, answer.status, answer.body, headers=(mark, *answer.headers))
-        except Disconnected:
-            return
-        except (ThingsteadError, Refusal) as error:
-            no = refused(error if isinstance(error, Refusal) else gate.refused(scope, error))
-            await send_answer(send, no.status, no.body, headers=(mark, *no.headers))
-        except Exception:
-            _log.exception("context door failed", path=scope.get("path"))
-            no = crashed()
-            await send_answer(send, no.status, no.body, headers=(mark,))
-
-    return serve
+    answer = _Context(backend, gate).answer
+    return serving(gate, backend.entropy, answer, refused, crashed, "context door failed")
 
 
 class _Context:
