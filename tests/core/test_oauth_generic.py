@@ -382,7 +382,7 @@ def test_who_hangs_up_takes_no_answer_from_the_others(tmp_path: Path) -> None:
     run(work())
 
 
-def test_delegated_tokens_are_sealed_shown_to_nobody_and_go_with_the_provider(tmp_path: Path) -> None:
+def test_delegated_tokens_are_sealed_stored_nowhere_else_and_go_with_the_provider(tmp_path: Path) -> None:
     async def work() -> None:
         async with here(tmp_path, allow=LOOPBACK) as this:
             idp = Idp(this)

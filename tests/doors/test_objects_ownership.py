@@ -1,8 +1,10 @@
 """What signed-in users touch and see at `/v1` under `OWN` and without it (identity.md 7.1, 7.2, 10.5, 11, 16), sent as
 clients send it; what is refused changes nothing."""
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,7 @@ from support.listening import Listening, listening
 from support.members import Member
 from support.sign import Signer
 from thingstead.doors import objects
+from thingstead.model.users import Delegated, Profile
 
 APP = "app:shop"
 GRANTS: dict[str, list[str]] = {
@@ -269,6 +272,44 @@ def test_what_users_see_of_users(ann: Member, bob: Member, app: Client) -> None:
             f"users/search/prefix?field={name}&prefix={value}",
         ):
             assert bob.page(f"/v1/{query}") == ([], 0)
+
+
+def test_tokens_of_a_provider_are_shown_to_the_app_and_to_nobody_else(
+    door: Listening, app: Client, ann: Member, admin: Member
+) -> None:
+    given = Delegated("opens-profiles", "renews-them", "says.who.itis")
+    profile = Profile(identifier="oa2:77", email="dee@example.com", email_proven=True, name="Dee", delegated=given)
+    shop = door.run(door.backend.tenants.get("shop"))
+    dee = door.run(door.backend.users.signed_in(shop, profile)).id
+    secret = {"idpAccessToken": "opens-profiles", "idpRefreshToken": "renews-them", "idpIdToken": "says.who.itis"}
+    app.send("POST", "/v1/todos", {"id": "of-dee", "name": "linked"})
+    app.send("POST", f"/v1/todos/of-dee/links/{dee}")
+    paths = (f"users/{dee}", f"_id/{dee}", f"_batch?ids={dee}", "users?q=Dee", f"search/ids?ids={dee}", "search?q=Dee")
+    for path in (*paths, "todos/of-dee/links/user"):
+        found = app.send("GET", f"/v1/{path}").json()
+        items = found if isinstance(found, list) else found.get("items", [found])
+        one = next(item for item in items if item["id"] == dee)
+        assert one.items() >= secret.items(), path
+        assert not any(value.encode() in admin.send("GET", f"/v1/{path}").content for value in secret.values()), path
+        assert not any(value.encode() in ann.send("GET", f"/v1/{path}").content for value in secret.values()), path
+    assert app.send("GET", f"/v1/users/{dee}?select=idpIdToken").json() == {"idpIdToken": "says.who.itis"}
+    # sent back with the rest of the user they are not stored a second time, where they could be read
+    whole = app.send("GET", f"/v1/users/{dee}").json()
+    for method in ("PATCH", "PUT"):
+        assert app.send(method, f"/v1/users/{dee}", whole).status_code == 200
+        row = door.run(door.backend.store.objects.get("shop", dee))
+        assert row is not None
+        assert not any(value.encode() in row.public + (row.private or b"") for value in secret.values())
+    assert app.send("GET", f"/v1/users/{dee}").json().items() >= secret.items()
+    for name, value in secret.items():  # nor can they be found
+        for query in (f"users?q={name}:{value}", f"search?q={value}", f"users/search/prefix?field={name}&prefix=o"):
+            assert app.send("GET", f"/v1/{query}").json()["totalHits"] == 0, query
+    # nor are they in an archive
+    reply = app.send("GET", "/v1/_export")
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+        told = b"".join(archive.read(name) for name in archive.namelist())
+    assert dee.encode() in told
+    assert not any(value.encode() in told for value in secret.values())
 
 
 def test_what_users_see_of_identifiers(ann: Member, bob: Member, app: Client, admin: Member) -> None:

@@ -7,6 +7,7 @@ reason stands in the error's details. Does not issue tokens: that is core/signin
 
 import hmac
 from collections.abc import AsyncIterator, Mapping
+from typing import Final
 
 from cachebox import LRUCache
 
@@ -34,9 +35,12 @@ from thingstead.model.query.build import Find, Pager
 from thingstead.model.query.sort import SortBy
 from thingstead.model.settings import Settings
 from thingstead.model.users import Delegated, Picture, Profile
-from thingstead.model.values import JsonObject
+from thingstead.model.values import JsonObject, dump, parse_object
 from thingstead.ports.environment import Clock, Entropy, Ids
 from thingstead.ports.files import Files
+
+DELEGATING: Final = b'"identityProvider":"oauth2"'
+"""In the public bytes of each user with whom a provider's tokens may stay: only generic ones delegate."""
 
 _ALIKE = 20  # users of one address that are looked at
 _MOST_KNOWN = 1_000
@@ -351,6 +355,20 @@ class Users:
         user = (await self._objects.rewrite(app, [id], edit))[0]
         self._secrets.ended(app, id)
         return user, secret
+
+    async def for_app(self, app: str, publics: list[bytes]) -> list[bytes]:
+        """Public bytes as an app reads them: users with the provider's tokens that stay with them (identity.md 7.1)."""
+        marked = [n for n, public in enumerate(publics) if DELEGATING in public]
+        if not marked:
+            return publics
+        wires = {n: parse_object(publics[n]) for n in marked}
+        found = await self._objects.get_many(app, [str(wire["id"]) for wire in wires.values()])
+        tokens = {user.id: self._delegated.shown(user) for user in found if user.type == users.TYPE}
+        shown = list(publics)
+        for n, wire in wires.items():
+            if wire.get("type") == users.TYPE and (held := tokens.get(str(wire["id"]))):
+                shown[n] = dump({**wire, **held})
+        return shown
 
     async def keep_delegated(self, app: str, id: str, given: Delegated) -> None:
         """Store what a provider gave in place of the tokens that stay with a user, if some do."""

@@ -8,6 +8,7 @@ them is ignored.
 from collections.abc import Awaitable, Callable
 
 from thingstead.core.delegated import FIELD as DELEGATED
+from thingstead.core.delegated import SHOWN
 from thingstead.core.kinds.base import Draft, Kind, Op, Prepared
 from thingstead.core.search import Search
 from thingstead.core.shapes import object_of
@@ -78,6 +79,9 @@ class UserKind(Kind):
             self._secrets.replace(obj)
             if self._admin_ident and identifier == self._admin_ident:
                 own["groups"] = users.ADMINS
+        if DELEGATED in obj.hidden:
+            for name in SHOWN:  # an app that sends a whole user back does not store them a second time, readable
+                own.pop(name, None)
         _vouch(obj, old, actor)
         changes = await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None)
         ends = old is not None and old.own.get("active") is True and own.get("active") is not True

@@ -23,6 +23,7 @@ class Batches:
     def __init__(self, backend: Backend) -> None:
         self._access = backend.access
         self._objects = backend.objects
+        self._users = backend.users
         self._most_deleted = backend.settings.max_batch_delete
         self._validate = backend.settings.validate_batch_updates
 
@@ -62,6 +63,8 @@ class Batches:
         publics = await self._objects.public_many(call.app.identifier, ids)
         if call.scope is not None:
             publics = call.scope.view(publics)
+        elif call.principal.kind == "app":
+            publics = await self._users.for_app(call.app.identifier, publics)
         return Answer(200, render.array(publics, selected(params)))
 
     async def patch(self, call: Call) -> Answer:

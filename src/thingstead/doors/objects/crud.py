@@ -4,6 +4,7 @@ from thingstead.core.apps import delete_app
 from thingstead.core.backend import Backend
 from thingstead.core.kinds.plain import unwritable
 from thingstead.core.objects import Draft, Written
+from thingstead.core.users import DELEGATING
 from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, object_body, selected
 from thingstead.doors.objects.render import Answer
@@ -39,6 +40,7 @@ class Crud:
         self._search = backend.search
         self._cache = backend.cache
         self._tenants = backend.tenants
+        self._users = backend.users
         self._votes = backend.votes
         self._vote_periods = backend.settings.vote_locked_after, backend.settings.vote_expires_after
         self._webhooks = backend.webhooks
@@ -66,6 +68,8 @@ class Crud:
         public = await self._objects.public(app, id)
         if call.scope is not None:
             public = call.scope.one(public)
+        elif DELEGATING in public and call.principal.kind == "app":
+            public = (await self._users.for_app(app, [public]))[0]
         return Answer(200, render.shown(public, selected(call.params())) if call.raw_query else public)
 
     async def create(self, call: Call) -> Answer:

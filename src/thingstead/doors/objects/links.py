@@ -7,7 +7,7 @@ from thingstead.doors.objects.read import Call, selected
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.search import invalid_query, limits_of
 from thingstead.model import links as rules
-from thingstead.model import types
+from thingstead.model import types, users
 from thingstead.model.errors import InvalidInput, InvalidQuery, NotFound
 
 
@@ -16,6 +16,7 @@ class Linking:
 
     def __init__(self, backend: Backend) -> None:
         self._links = backend.links
+        self._users = backend.users
         self._limits = limits_of(backend.settings)
 
     async def link(self, call: Call) -> Answer:
@@ -40,8 +41,11 @@ class Linking:
                 found = await self._links.linked(app, id, rules.linked(id, type2, params, self._limits), scope)
         except InvalidQuery as error:
             raise invalid_query(call, error) from error
+        items = found.items
+        if call.principal.kind == "app" and type2 == users.TYPE:
+            items = await self._users.for_app(app, items)
         names = selected(params)
-        body = render.page(found.items, names, number=found.page, total=found.total, last_key=found.last_key)
+        body = render.page(items, names, number=found.page, total=found.total, last_key=found.last_key)
         return Answer(200, body)
 
     async def unlink(self, call: Call) -> Answer:

@@ -8,7 +8,7 @@ from thingstead.doors.objects import render
 from thingstead.doors.objects.read import Call, selected
 from thingstead.doors.objects.render import Answer
 from thingstead.doors.objects.trail import tenant_of
-from thingstead.model import audit, types
+from thingstead.model import audit, types, users
 from thingstead.model.errors import InvalidQuery
 from thingstead.model.query import ast
 from thingstead.model.query.build import ById, Limits, Params, Plan, plan, without
@@ -25,6 +25,7 @@ class Searches:
         self._access = backend.access
         self._search = backend.search
         self._objects = backend.objects
+        self._users = backend.users
         self._limits = limits_of(backend.settings)
         self._metrics = backend.metrics
 
@@ -59,6 +60,8 @@ class Searches:
             items = await self._objects.present_many(app, items)
         if call.scope is not None:
             items = call.scope.view(items)
+        elif (type_name in (None, users.TYPE) or isinstance(wanted, ById)) and call.principal.kind == "app":
+            items = await self._users.for_app(app, items)
         body = render.page(items, selected(params), number=found.page, total=found.total, last_key=found.last_key)
         metrics.record(call.app.identifier, f"RestUtils.search.{name}", start)
         return Answer(200, body)
