@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,9 +21,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from support.client import Client, Reply
+from support.members import Member
 from support.server import Server
+from support.sign import Signer
 from thingstead.transports.mqtt.codec import encode
-from thingstead.transports.mqtt.packets import Connect, Publish
+from thingstead.transports.mqtt.packets import Connect, Pingreq, Pingresp, Publish
 
 PAGE: Final = Path(__file__).parent.parent / "docs/reference/limits.md"
 SECONDS: Final = 10
@@ -44,15 +46,54 @@ SETTINGS: Final = {
     "http.head_timeout": "1",
     "http.idle_timeout": "1",
 }
+TIGHT: Final = {
+    "trusted_proxies": "127.0.0.1",
+    "limits.app": "12",
+    "limits.user": "5",
+    "limits.thing": "5",
+    "limits.address": "40",
+}
+ELSEWHERE: Final = {  # what bounds sockets is driven where sockets can be counted
+    "connections": "transports/test_http_guard.py::test_connections",
+    "connections of an address": "transports/test_http_guard.py::test_connections_of_an_address",
+    "slow reader": "transports/test_http_guard.py::test_who_does_not_read_its_answer_is_cut_off",
+    "MQTT connections": "transports/test_mqtt_limits.py::test_connections",
+    "MQTT connections of an address": "transports/test_mqtt_limits.py::test_connections_of_an_address",
+    "MQTT connects": "transports/test_mqtt_limits.py::test_connects",
+    "MQTT failures": "transports/test_mqtt_limits.py::test_failures",
+    "MQTT publishes": "transports/test_mqtt_limits.py::test_publishes",
+}
 _addresses = count(1)
+_driven: set[str] = set()
+_Test = TypeVar("_Test", bound=Callable[..., None])
+
+
+def drives(*limits: str) -> Callable[[_Test], _Test]:
+    """Says which rows of the page a test drives at the limit and one beyond."""
+    _driven.update(limits)
+    return lambda test: test
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("limits"), SETTINGS) as running:
-        group = {"services": [{"apikey": "known", "resource": "/iot/json", "entity_type": "T"}]}
+        known = {"apikey": "known", "resource": "/iot/json", "entity_type": "T"}
+        group = {"services": [known, {**known, "apikey": "closed", "autoprovision": False}]}
         assert Client(running.agent, running.root).send("POST", "/iot/services", group, **FIWARE).status_code == 200
         yield running
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("tight"), TIGHT) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(tight: Server) -> Client:
+    """An app at the tight server, whose requests count from 0."""
+    made = Client(tight.http, tight.root).send("GET", "/v1/_setup/shop").json()
+    return Client(tight.http, Signer(made["accessKey"], made["secretKey"]))
 
 
 def address() -> str:
@@ -95,6 +136,7 @@ def test_refusals(server: Server, door: str) -> None:
     limited(client.send(method, path, **sent, Authorization=f"Basic {key}"), shape)
 
 
+@drives("refused stream")
 def test_refused_handshakes(server: Server) -> None:
     here, url = address(), server.http.replace("http", "ws") + "/ws/site-1"
     statuses: list[int] = []
@@ -106,6 +148,7 @@ def test_refused_handshakes(server: Server) -> None:
     assert int(refused.value.response.headers["retry-after"]) >= 1
 
 
+@drives("sign-in")
 def test_sign_ins(server: Server) -> None:
     client, here = Client(server.http), address()
     body = {"appid": "nobody", "provider": "password", "token": "a@b.co::password"}
@@ -114,6 +157,88 @@ def test_sign_ins(server: Server) -> None:
     limited(client.send("POST", "/jwt_auth", body, X_Forwarded_For=here), para)
     limited(client.send("GET", "/jwt_auth", X_Forwarded_For=here.replace("::1", "::2")), para)  # the same /64
     assert client.send("POST", "/jwt_auth", body, X_Forwarded_For=address()).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/password_auth", "/facebook_auth", "/ldap_auth", "/saml_auth"])
+def test_sign_ins_on_the_web(server: Server, path: str) -> None:
+    client, here = Client(server.http), address()
+    for _ in range(3):
+        assert client.send("GET", path, X_Forwarded_For=here).status_code != 429
+    limited(client.send("GET", path, X_Forwarded_For=here), para)
+    limited(client.send("POST", "/jwt_auth", {"appid": "nobody"}, X_Forwarded_For=here), para)  # they count together
+    assert client.send("GET", path, X_Forwarded_For=address()).status_code != 429
+
+
+@drives("refused south")
+@pytest.mark.parametrize("wrong", ["k=guess&i=d", "k=closed&i=nobody"])
+def test_guesses_of_devices_and_apikeys(server: Server, wrong: str) -> None:
+    client, here = Client(server.south), address()
+
+    def measure(who: str, at: str) -> Reply:
+        return client.send("POST", f"/iot/json?{who}", b'{"t":1}', **{**JSON, "X-Forwarded-For": at})
+
+    assert measure("k=known&i=d", here).status_code == 200
+    for _ in range(3):
+        assert measure(wrong, here).status_code == 404
+    limited(measure(wrong, here), lambda body: body["name"] == "LIMIT_REACHED")
+    assert measure("k=known&i=d", here).status_code == 429  # nothing is heard that may be the next guess
+    assert measure("k=known&i=d", address()).status_code == 200
+
+
+@drives("guest")
+def test_guests(server: Server) -> None:
+    client, here = Client(server.http), address()
+    made = Client(server.http, server.root).send("GET", "/v1/_setup/open").json()
+    Client(server.http, Signer(made["accessKey"], made["secretKey"])).send(
+        "PUT", "/v1/_permissions/*/cat", ["GET", "?"]
+    )
+
+    def ask(at: str) -> Reply:
+        return client.send("GET", "/v1/cat", Authorization="Anonymous app:open", X_Forwarded_For=at)
+
+    for _ in range(3):
+        assert ask(here).status_code == 200
+    limited(ask(here), para)
+    assert ask(address()).status_code == 200
+
+
+@drives("app")
+def test_apps(tight: Server, shop: Client) -> None:
+    made = Client(tight.http, tight.root).send("GET", "/v1/_setup/busy").json()
+    busy = Client(tight.http, Signer(made["accessKey"], made["secretKey"]))
+    for _ in range(12):
+        assert busy.send("GET", "/v1/dogs", X_Forwarded_For=address()).status_code == 200
+    limited(busy.send("GET", "/v1/dogs", X_Forwarded_For=address()), para)  # from wherever it asks
+    assert shop.send("GET", "/v1/dogs", X_Forwarded_For=address()).status_code == 200
+
+
+@drives("user")
+def test_users(tight: Server, shop: Client) -> None:
+    ann, bob = (Member(tight.http, shop, name) for name in ("ann", "bob"))
+    for _ in range(5):
+        assert ann.send("GET", "/v1/_me").status_code == 200
+    limited(ann.send("GET", "/v1/_me"), para)
+    assert bob.send("GET", "/v1/_me").status_code == 200
+
+
+@drives("thing")
+def test_things(tight: Server, shop: Client) -> None:
+    made = shop.send("POST", "/v1/things", {"name": "lamp"}).json()
+    key = f"{made['deviceDetails']['thingName']}:{made['deviceDetails']['secret']}"
+    sent = {"Authorization": "Basic " + base64.b64encode(key.encode()).decode()}
+    path = f"/v1/things/{made['id']}"
+    for _ in range(5):
+        assert Client(tight.http).send("GET", path, X_Forwarded_For=address(), **sent).status_code == 200
+    limited(Client(tight.http).send("GET", path, X_Forwarded_For=address(), **sent), para)
+
+
+@drives("address")
+def test_requests_of_an_address(tight: Server) -> None:
+    client, here = Client(tight.http), address()
+    for _ in range(40):
+        assert client.send("GET", "/v1", X_Forwarded_For=here).status_code == 200
+    limited(client.send("GET", "/v1", X_Forwarded_For=here), para)
+    assert client.send("GET", "/v1", X_Forwarded_For=address()).status_code == 200
 
 
 def limited(reply: Reply, shape: Shape) -> None:
@@ -201,6 +326,7 @@ def plain(url: str) -> socket.socket:
 
 AGENT: Final = '{"services":[{"apikey":"K","resource":"/iot/json","entity_type":"T","static_attributes":[DEEP]}]}'
 ENTITY: Final = '{"id":"E","type":"T","a":{"value":DEEP,"type":"T"}}'
+GUESSER: Final = {**JSON, "X-Forwarded-For": "192.0.2.8"}
 SIZES: Final[dict[str, tuple[Send, int, set[int], set[int]]]] = {
     # limit: how it is sent, the limit, what one at the limit gets, what one beyond it gets
     "body /v1": (posted("http", "/v1/dogs", '{"name":"PAD"}'), MIB, {201}, {400}),
@@ -209,7 +335,12 @@ SIZES: Final[dict[str, tuple[Send, int, set[int], set[int]]]] = {
     "body hypermedia": (posted("http", "/sites/create", '{"name":"PAD"}'), 4096, {201}, {413}),
     "body things": (posted("http", "/things/none/shadow", '{"state":{"a":"PAD"}}'), MIB, {404}, {413}),
     "body agent": (posted("agent", "/iot/services", '{"services":"PAD"}', **FIWARE), MIB, {400}, {413}),
-    "body south": (posted("south", "/iot/json?k=none&i=d", '{"t":"PAD"}', **JSON), MIB, {404}, {413}),
+    "body south": (
+        posted("south", "/iot/json?k=none&i=d", '{"t":"PAD"}', **GUESSER),
+        MIB,
+        {404},
+        {413},
+    ),
     "body context": (posted("context", "/v2/entities", '{"id":"PAD"}', **JSON), MIB, {400}, {413}),
     "depth /v1": (nested("http", "/v1/dogs", '{"name":"a","deep":DEEP}'), 63, {201}, {400}),
     "depth hypermedia": (nested("http", "/sites/create", '{"name":"deep","more":DEEP}'), 63, {201}, {400}),
@@ -271,7 +402,7 @@ BOMBS: Final = {
     "hypermedia": ("http", "/sites/create", {}),
     "things": ("http", "/things/none/shadow", {}),
     "agent": ("agent", "/iot/devices", FIWARE),
-    "south": ("south", "/iot/json?k=none&i=d", JSON),
+    "south": ("south", "/iot/json?k=none&i=d", {**JSON, "X-Forwarded-For": "192.0.2.9"}),
     "context": ("context", "/v2/entities", JSON),
 }
 
@@ -288,6 +419,7 @@ def test_depth_bombs_are_refused_politely(server: Server, door: str, depth: int)
 # --- connections: slow ones, WebSockets
 
 
+@drives("slow head")
 def test_a_head_that_does_not_come(server: Server) -> None:
     for start in (b"", b"GET / HTTP/1.1\r\nhost: a\r\n"):
         for port in PORTS:
@@ -307,12 +439,13 @@ POSTED: Final = {
 }
 
 
+@drives("slow body")
 def test_a_body_that_does_not_come(server: Server) -> None:
     for port in ("http", "agent", "south", "context"):
         with plain(server.ready[port]) as wire:
             wire.sendall(
                 f"POST {POSTED[port]} HTTP/1.1\r\nhost: a\r\nfiware-service: a\r\nfiware-servicepath: /\r\n"
-                "content-length: 9\r\n\r\n{".encode()
+                f"x-forwarded-for: {address()}\r\ncontent-length: 9\r\n\r\n{{".encode()
             )
             wire.settimeout(SECONDS)
             try:
@@ -321,6 +454,7 @@ def test_a_body_that_does_not_come(server: Server) -> None:
                 pass
 
 
+@drives("WebSocket message")
 def test_frames(server: Server) -> None:
     url, hello = server.http.replace("http", "ws") + "/mqtt", encode(Connect("frames", keep_alive=60), 4)
     for size, code in ((2048, None), (2049, 1009)):
@@ -336,9 +470,33 @@ def test_frames(server: Server) -> None:
             assert closed.value.rcvd.code == code
 
 
-def test_the_page_names_what_is_driven_here() -> None:
-    named = set(re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(), re.M))
-    connections = {"connections", "connections of an address", "slow head", "slow body", "slow reader"}
-    rates = {*(f"refused {door}" for door in REFUSALS), "refused stream", "sign-in", "address", "app", "guest"}
-    mqtt = {"MQTT connections", "MQTT connections of an address", "MQTT connects", "MQTT failures", "MQTT publishes"}
-    assert named == {*SIZES, *connections, *rates, *mqtt, "MQTT packet", "WebSocket message"}
+@drives("MQTT packet")
+@pytest.mark.parametrize("level", [4, 5])
+def test_packets(server: Server, level: int) -> None:
+    for size, fits in ((2048, True), (2049, False)):
+        with plain(server.mqtt) as wire:
+            wire.settimeout(SECONDS)
+            wire.sendall(encode(Connect("packets", level=level), level))
+            assert wire.recv(SECONDS * 100)[:1] == b"\x20"  # CONNACK
+            head = len(encode(Publish("/json/key/device/attrs", b"x" * 1000), level)) - 1000
+            packet = encode(Publish("/json/key/device/attrs", b"x" * (size - head)), level)
+            assert len(packet) == size
+            wire.sendall(packet + encode(Pingreq(), level))
+            answer = wire.recv(1000)
+            if fits:
+                assert answer == encode(Pingresp(), level)
+            else:
+                assert (answer[:1], answer[2:3]) == ((b"", b"") if level == 4 else (b"\xe0", b"\x95"))  # DISCONNECT
+
+
+def test_the_page_names_what_is_driven() -> None:
+    named = re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(), re.M)
+    assert len(named) == len(set(named))
+    refusals = {f"refused {door}" for door in REFUSALS}
+    assert set(named) == {*SIZES, *refusals, *_driven, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("limit", ELSEWHERE)
+def test_what_is_driven_elsewhere_is(limit: str) -> None:
+    file, _, name = ELSEWHERE[limit].partition("::")
+    assert f"def {name}(" in (Path(__file__).parent / file).read_text()

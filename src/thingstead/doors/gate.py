@@ -6,6 +6,7 @@ request, `known` once it knows who sent it, and `refused` for each error that it
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from thingstead.core.backend import Backend
@@ -15,6 +16,7 @@ from thingstead.model.errors import (
     ExpiredSignature,
     Forbidden,
     LimitReached,
+    NotFound,
     SignInFailed,
     ThingsteadError,
     TooLarge,
@@ -30,11 +32,16 @@ _PRINCIPAL: Final = "thingstead.principal"
 
 
 class Gate:
-    """See the module's docstring; `door` is its name in metrics and in the trail."""
+    """See the module's docstring; `door` is its name in metrics and in the trail.
 
-    def __init__(self, backend: Backend, door: str) -> None:
+    `guessed`: each request of the door brings a secret that may be guessed; a NotFound that names one of these fields
+    says that it was wrong.
+    """
+
+    def __init__(self, backend: Backend, door: str, *, guessed: Collection[str] = ()) -> None:
         """Raises ValueError for `trusted_proxies` that name no address."""
         self._door = door
+        self._guessed = frozenset(guessed)
         self._limits = backend.limits
         self._audit = backend.audit
         self._proxies = TrustedProxies(backend.settings.trusted_proxies)
@@ -45,6 +52,8 @@ class Gate:
         if limits.addresses:
             limits.entering(self._proxies.client(scope), self._door)
         if limits.wary:
+            if self._guessed:
+                limits.passwords(self._proxies.client(scope), self._door)
             for name, value in scope["headers"]:
                 if name == b"authorization" and value[:5].lower() == b"basic":
                     limits.passwords(self._proxies.client(scope), self._door)
@@ -82,6 +91,9 @@ class Gate:
             guest = principal is None and "guest" in error.details.get("actor", "").lower()
             if (unproven or guest) and principal is None:
                 return self._limits.failed(self._proxies.client(scope), self._door) or error
+        elif isinstance(error, NotFound) and error.field in self._guessed:
+            self._told(scope, "refused", error)
+            return self._limits.failed(self._proxies.client(scope), self._door) or error
         return error
 
     def _told(self, scope: Scope, event: str, error: ThingsteadError) -> None:
