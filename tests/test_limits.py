@@ -165,6 +165,10 @@ def test_sign_ins_on_the_web(server: Server, path: str) -> None:
     for _ in range(3):
         assert client.send("GET", path, X_Forwarded_For=here).status_code != 429
     limited(client.send("GET", path, X_Forwarded_For=here), para)
+    page = client.send("POST", path, X_Forwarded_For=here, Accept="text/html,*/*;q=0.8")  # a browser gets a page
+    assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
+    assert int(page.headers["retry-after"]) >= 1
+    assert "Too many requests" in page.text
     limited(client.send("POST", "/jwt_auth", {"appid": "nobody"}, X_Forwarded_For=here), para)  # they count together
     assert client.send("GET", path, X_Forwarded_For=address()).status_code != 429
 

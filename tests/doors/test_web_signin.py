@@ -17,7 +17,9 @@ import requests
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from support.client import Client
 from support.listening import Listening
+from support.sign import Signer
 from support.web import PASSWORD, Browser, kept, person, serving
 from thingstead.core.signin.provider import failed
 from thingstead.core.tenants import App
@@ -246,7 +248,7 @@ def test_failures_look_alike(started: Listening, browser: Browser, email: str, p
 
 def test_the_address_bar_is_no_place_for_passwords(browser: Browser) -> None:
     answer = browser.get(f"/password_auth?appid=plants&email={JANE}&password={PASSWORD}")
-    assert answer.headers["location"] == "/signin?error&appid=app%3Aplants"
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     form = {**browser.fields("/signin"), "email": JANE}
     assert (
         browser.post(f"/password_auth?appid=plants&password={PASSWORD}", form).headers["location"].startswith("/signin")
@@ -257,8 +259,58 @@ def test_the_address_bar_is_no_place_for_passwords(browser: Browser) -> None:
 def test_only_a_post_is_taken(browser: Browser) -> None:
     form = {**browser.fields("/signin?appid=plants"), "email": JANE, "password": PASSWORD}
     answer = browser.put("/password_auth", form)
-    assert answer.headers["location"].startswith("/signin?error")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert browser.cookie("plants-auth") is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "takes"),
+    [
+        ("password_auth", {"POST"}),
+        ("google_auth", {"GET", "POST"}),
+        ("oauth2third_auth", {"GET", "POST"}),
+        ("twitter_auth", {"GET", "POST"}),
+        ("passwordless_auth", {"GET", "POST"}),
+        ("saml_auth/app:plants", {"GET", "POST"}),
+        ("saml_metadata/app:plants", {"GET"}),
+        ("ldap_auth", {"GET", "POST", "PUT", "PATCH", "DELETE"}),
+    ],
+)
+def test_other_methods_are_refused(started: Listening, endpoint: str, takes: set[str]) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        answer = requests.request(method, f"{started.url}/{endpoint}", allow_redirects=False, timeout=10)
+        assert (answer.status_code == 405) == (method not in takes), method
+        if answer.status_code == 405:
+            assert takes <= set(answer.headers["allow"].split(", "))
+            assert answer.json() == {"code": 405, "message": "Method Not Allowed"}
+            page = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+            shown = requests.request(method, answer.url, headers=page, allow_redirects=False, timeout=10)
+            assert (shown.status_code, shown.headers["content-type"]) == (405, "text/html; charset=utf-8")
+            assert shown.headers["allow"] == answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/jwt_auth", {"appid": "plants", "provider": "nothing", "token": "x"}),
+        ("/google_auth?appid=plants", None),
+        ("/passwordless_auth?appid=plants&token=nothing", None),
+    ],
+)
+def test_the_trail_says_from_where_a_sign_in_failed(started: Listening, path: str, body: Any) -> None:
+    method = "GET" if body is None else "POST"
+    sent = {"X-Forwarded-For": f"192.0.2.{len(path)}"}
+    requests.request(method, started.url + path, json=body, headers=sent, allow_redirects=False, timeout=10)
+    client = Client(started.url, Signer("app:plants", started.run(started.backend.tenants.get("plants")).secret))
+
+    def told() -> set[str]:
+        started.run(started.backend.audit.write())
+        found = client.send("GET", "/v1/audit?q=event:sign_in_failed&limit=100").json()["items"]
+        return {entry.get("address") for entry in found}
+
+    deadline = time.monotonic() + 10  # a write of the trail may be under way already
+    while sent["X-Forwarded-For"] not in told():
+        assert time.monotonic() < deadline, told()
 
 
 def test_another_person_signs_in_over_the_first(started: Listening, browser: Browser) -> None:

@@ -40,7 +40,7 @@ def serving(directory: Path, clock: Clock | None = None, **settings: object) -> 
         app = main_port({"v1": v1, "jwt_auth": v1}, web.app(backend, page))
         return below(backend.settings.root_path, app)
 
-    given: Any = {"allow_unverified_emails": True, **settings}
+    given: Any = {"allow_unverified_emails": True, "limits_sign_in": 0, **settings}
     with listening(directory, port, clock=clock, **given) as started:
         yield started
 

@@ -20,12 +20,10 @@ from thingstead.model.errors import (
     SignInFailed,
     ThingsteadError,
     TooLarge,
-    TooManyRequests,
     Unauthenticated,
 )
 from thingstead.model.principals import Principal
-from thingstead.model.values import dump
-from thingstead.transports.http import AsgiApp, Receive, Scope, Send, TrustedProxies, retry_after, send_answer
+from thingstead.transports.http import Scope, TrustedProxies
 
 _APP: Final = re.compile(r"app:[^\s,\]]+")
 _PRINCIPAL: Final = "thingstead.principal"
@@ -118,21 +116,3 @@ class Gate:
             address=self._proxies.client(scope),
             door=self._door,
         )
-
-
-def signing_in(backend: Backend, door: str, app: AsgiApp) -> AsgiApp:
-    """The app, each request to which is a try to sign in: `/*_auth` of the web, whose answers do not tell failures."""
-    gate = Gate(backend, door)
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            gate.sign_in(scope)
-        except TooManyRequests as error:
-            gate.refused(scope, error)
-            body = dump({"code": 429, "message": error.message})
-            await send_answer(send, 429, body, headers=retry_after(error))
-            return
-        gate.sign_in_failed(scope)  # until it is known better
-        await app(scope, receive, send)
-
-    return serve

@@ -12,7 +12,6 @@ import msgspec
 
 from thingstead.core.backend import Backend
 from thingstead.doors import agent, context, hypermedia, kits, objects, things, web
-from thingstead.doors.gate import signing_in
 from thingstead.embed.embedded import Embedded
 from thingstead.embed.listeners import Listener
 from thingstead.model.settings import Settings
@@ -230,8 +229,6 @@ async def start(
     }
     if not settings.api_enabled:
         doors |= {"v1": named, "jwt_auth": named}
-    for name in [name for name in doors if name.endswith("_auth") and name != "jwt_auth"]:  # which counts by itself
-        doors[name] = signing_in(backend, "web", doors[name])
     answered = None
     if files is not None and settings.access_log_enabled:
         answered = recorder(files.access, backend.clock, proxies)

@@ -59,8 +59,11 @@ class SignIn:
         self._settings = settings
         self._clock = clock
 
-    async def with_token(self, app: App, provider: str, token: str) -> SignedIn:
-        """Sign in whom a provider's token speaks for. Raises SignInFailed, LimitReached."""
+    async def with_token(self, app: App, provider: str, token: str, *, address: str = "") -> SignedIn:
+        """Sign in whom a provider's token speaks for; `address`: the client's, for the trail.
+
+        Raises SignInFailed, LimitReached.
+        """
         name = provider.strip().lower()
         known = self.providers.get(name)
         try:
@@ -68,16 +71,16 @@ class SignIn:
                 raise failed("unknown_provider")
             return await self._with_profile(app, await known.prove(app, token), name)
         except SignInFailed as error:
-            self._refused(app, error, name if known is not None else "unknown")
+            self.failed(app, error, name if known is not None else "unknown", address)
             raise
 
-    async def with_profile(self, app: App, profile: Profile) -> SignedIn:
-        """Sign in whom a provider has proven. Raises SignInFailed."""
+    async def with_profile(self, app: App, profile: Profile, *, address: str = "") -> SignedIn:
+        """Sign in whom a provider has proven; `address`: the client's, for the trail. Raises SignInFailed."""
         name = users.provider_of(profile.identifier)
         try:
             return await self._with_profile(app, profile, name)
         except SignInFailed as error:
-            self._refused(app, error, name)
+            self.failed(app, error, name, address)
             raise
 
     async def _with_profile(self, app: App, profile: Profile, provider: str) -> SignedIn:
@@ -95,9 +98,10 @@ class SignIn:
         self._audit.note("signed_in", app.identifier, user.id, provider=provider)
         return self._issue(app, user, secret)
 
-    def _refused(self, app: App, error: SignInFailed, provider: str) -> None:
+    def failed(self, app: App, error: SignInFailed, provider: str, address: str) -> None:
+        """Tell the trail of a sign-in that did not work."""
         reason = error.details.get("reason", "")
-        self._audit.note("sign_in_failed", app.identifier, "nobody", provider=provider, reason=reason)
+        self._audit.note("sign_in_failed", app.identifier, "nobody", provider=provider, reason=reason, address=address)
 
     async def refresh(self, token: str) -> SignedIn:
         """A new token for the user of one that still holds. Raises InvalidToken, also for tokens of apps; Forbidden."""

@@ -203,7 +203,8 @@ class ObjectsDoor:
         """`/jwt_auth`; what fails is counted by address (identity.md 13)."""
         self._gate.sign_in(scope)
         try:
-            answer = await signin.sign_in(self._backend, scope["method"], headers, query, body)
+            address = self._proxies.client(scope)
+            answer = await signin.sign_in(self._backend, scope["method"], headers, query, body, address)
         except ThingsteadError:
             self._gate.sign_in_failed(scope)
             raise

@@ -26,11 +26,16 @@ PATH = "/jwt_auth"
 _CHALLENGE = (b"www-authenticate", b'Bearer error="invalid_token"')
 
 
-async def sign_in(backend: Backend, method: str, headers: Mapping[str, str], raw_query: str, body: bytes) -> Answer:
-    """Answer one request to `/jwt_auth`. Raises InvalidInput, Forbidden, MethodNotAllowed, LimitReached."""
+async def sign_in(
+    backend: Backend, method: str, headers: Mapping[str, str], raw_query: str, body: bytes, address: str
+) -> Answer:
+    """Answer one request to `/jwt_auth` from a client's address.
+
+    Raises InvalidInput, Forbidden, MethodNotAllowed, LimitReached.
+    """
     match method:
         case "POST":
-            return await _sign_in(backend, body)
+            return await _sign_in(backend, body, address)
         case "GET":
             try:
                 return _shown(await backend.signin.refresh(_token(headers, raw_query)))
@@ -46,7 +51,7 @@ async def sign_in(backend: Backend, method: str, headers: Mapping[str, str], raw
             raise MethodNotAllowed("Method Not Allowed", details={"allow": "DELETE, GET, POST"})
 
 
-async def _sign_in(backend: Backend, body: bytes) -> Answer:
+async def _sign_in(backend: Backend, body: bytes, address: str) -> Answer:
     given = object_body(body)
     appid, provider, token = (_text(given.get(name)) for name in ("appid", "provider", "token"))
     if not (appid and provider and token):
@@ -64,7 +69,7 @@ async def _sign_in(backend: Backend, body: bytes) -> Answer:
         raise InvalidInput(f"User belongs to app '{appid}' which does not exist.", field="appid") from None
     backend.identity.check_active(app)
     try:
-        return _shown(await backend.signin.with_token(app, provider, token))
+        return _shown(await backend.signin.with_token(app, provider, token, address=address))
     except SignInFailed:
         message = f"Failed to authenticate user with '{provider}'. Check if user is active."
         raise InvalidInput(message, field="token") from None

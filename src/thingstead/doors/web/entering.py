@@ -72,7 +72,6 @@ class Entering:
         self._entropy = backend.entropy
         self._signin = backend.signin
         self._passwords = Password(backend.users, registers=False)
-        self._audit = backend.audit
         self._logins = logins
         self._forgery = forgery
 
@@ -84,16 +83,15 @@ class Entering:
         try:
             given = await self._given(request, provider, app)
         except SignInFailed as error:
-            reason = error.details.get("reason", _REASON)
-            self._audit.note("sign_in_failed", app.identifier, "nobody", provider=provider, reason=reason, door="web")
-            return self._refused(request, app, reason)
+            self._signin.failed(app, error, provider, request.address)
+            return self._refused(request, app, error.details.get("reason", _REASON))
         if isinstance(given, Answer):
             return given
         try:
             if isinstance(given, Profile):
-                signed = await self._signin.with_profile(app, given)
+                signed = await self._signin.with_profile(app, given, address=request.address)
             else:
-                signed = await self._signin.with_token(app, provider, given)
+                signed = await self._signin.with_token(app, provider, given, address=request.address)
         except SignInFailed as error:
             return self._refused(request, app, error.details.get("reason", _REASON))
         if provider == "passwordless" and request.parameter("redirect") == "false":

@@ -140,6 +140,11 @@ def unknown_app() -> Answer:
     return _page(404, "Not found", "<h1>There is nothing here</h1>\n<p>No app of this name can be signed in to.</p>\n")
 
 
+def refused(status: int, message: str) -> Answer:
+    """For a request that a page or a way to sign in does not take."""
+    return _page(status, "Not possible", f"<h1>This is not possible</h1>\n<p>{escape(message)}</p>\n")
+
+
 def _page(status: int, title: str, inside: str) -> Answer:
     text = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

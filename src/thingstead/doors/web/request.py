@@ -60,6 +60,7 @@ class Request(msgspec.Struct, frozen=True):
     query: Mapping[str, str]
     form: Mapping[str, str]
     origin: str  # scheme and host that the client sees
+    address: str  # of the client
 
     @property
     def secure(self) -> bool:
@@ -108,6 +109,11 @@ def programmatic(headers: Mapping[str, str]) -> bool:
     return "application/json" in accepted and "text/html" not in accepted
 
 
+def browsing(headers: Mapping[str, str]) -> bool:
+    """Whether a person with a browser asks: it takes pages, and no program says otherwise."""
+    return "text/html" in headers.get("accept", "").lower() and not programmatic(headers)
+
+
 async def read(scope: Scope, receive: Receive, proxies: TrustedProxies, limit: int) -> Request:
     """The request, with its form of at most `limit` bytes. Raises InvalidInput, TooLarge, Disconnected."""
     headers = headers_of(scope)
@@ -128,6 +134,7 @@ async def read(scope: Scope, receive: Receive, proxies: TrustedProxies, limit: i
         pairs(raw_query),
         form,
         f"{'https' if scheme == 'https' else 'http'}://{host}",
+        proxies.client(scope),
     )
 
 

@@ -19,7 +19,7 @@ from thingstead.doors.web.forgery import FIELD, HEADER, Forgery
 from thingstead.doors.web.guard import Guard, returning
 from thingstead.doors.web.logins import Login, Logins, first_of, subject_of
 from thingstead.doors.web.offers import Offers
-from thingstead.doors.web.request import PRIVATE, Answer, Request, error, read, redirect
+from thingstead.doors.web.request import PRIVATE, Answer, Request, browsing, error, headers_of, read, redirect
 from thingstead.model import cookies, errors, weblogin
 from thingstead.model.errors import AppNotFound, MethodNotAllowed, ThingsteadError
 from thingstead.model.protected import SAFE
@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 
 ENDPOINTS: Final = (*(f"{name}_auth" for name in PROVIDERS), "saml_metadata")
 """First segments of the paths that take sign-ins."""
+
+_TAKING: Final = frozenset(f"{name}_auth" for name in PROVIDERS)
+_TAKES: Final[dict[str, tuple[str, ...]]] = {  # identity.md 8.5, 8.6, 8.8
+    "ldap_auth": ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+    "password_auth": ("POST",),
+    "saml_metadata": ("GET", "HEAD"),
+}
 
 STATUS: Final[dict[type[ThingsteadError], int]] = {
     errors.InvalidInput: 400,
@@ -76,6 +83,9 @@ class _Door:
         try:
             if scope["type"] == "http" and self._mine(scope["path"]):
                 self._gate.enter(scope)
+                if scope["path"][1:].partition("/")[0] in _TAKING:
+                    self._gate.sign_in(scope)
+                    self._gate.sign_in_failed(scope)  # what comes of it the provider and the browser say later
                 answer: Answer | None = await self._answer(
                     await read(scope, receive, self._proxies, self._settings.max_entity_size)
                 )
@@ -85,14 +95,25 @@ class _Door:
             return
         except ThingsteadError as found:
             refused = self._gate.refused(scope, found)
-            answer = _refused(refused)
+            answer = self._refusal(scope, refused)
             if refused.details:
                 log.info("refused %s: %s %s", scope["raw_path"], refused.code, dict(refused.details))
         except Exception:
             log.exception("failed %s", scope["raw_path"])
-            answer = _refused(ThingsteadError())
+            answer = self._refusal(scope, ThingsteadError())
         if answer is not None:
             await _send(scope, receive, send, answer)
+
+    def _refusal(self, scope: Scope, refused: ThingsteadError) -> Answer:
+        """What a refused request gets: a page in a browser, else an error as at the API."""
+        status = next(STATUS[cls] for cls in type(refused).__mro__ if cls in STATUS)
+        message = refused.message or HTTPStatus(status).phrase
+        if scope["type"] == "http" and self._mine(scope["path"]) and browsing(headers_of(scope)):
+            answer = pages.refused(status, message)
+        else:
+            answer = error(status, message)
+        answer.headers += refusal_headers(status, refused)
+        return answer
 
     def _mine(self, path: str) -> bool:
         first, _, rest = path[1:].partition("/")
@@ -105,6 +126,8 @@ class _Door:
     async def _answer(self, request: Request) -> Answer:
         page = self._pages.get(request.path)
         first, _, rest = request.path[1:].partition("/")
+        if request.method not in (takes := methods(first)) and page is None and request.method != "OPTIONS":
+            raise MethodNotAllowed("Method Not Allowed", details={"allow": ", ".join(takes)})
         present = await self._logins.of(request.cookies)
         guarded = request.method not in SAFE and (page is not None or first == "password_auth")
         if guarded and not await self._unforged(request, present):
@@ -114,8 +137,6 @@ class _Door:
         if request.method == "OPTIONS":
             return Answer(204)
         if first == "saml_metadata":
-            if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("Method Not Allowed", details={"allow": "GET"})
             return await self._entering.metadata(request, rest)
         return await self._entering.enter(request, first.removesuffix("_auth"), rest, present)
 
@@ -208,16 +229,18 @@ class _Door:
         return pages.denied(signin, request.own(self._settings.signout))
 
 
+def methods(endpoint: str) -> tuple[str, ...]:
+    """The methods of an endpoint beside OPTIONS: providers lead back by GET, or post a form.
+
+    >>> methods("password_auth"), methods("google_auth")
+    (('POST',), ('GET', 'HEAD', 'POST'))
+    """
+    return _TAKES.get(endpoint, ("GET", "HEAD", "POST"))
+
+
 def _only_get(request: Request) -> None:
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowed("Method Not Allowed", details={"allow": "GET"})
-
-
-def _refused(refused: ThingsteadError) -> Answer:
-    status = next(STATUS[cls] for cls in type(refused).__mro__ if cls in STATUS)
-    answer = error(status, refused.message or HTTPStatus(status).phrase)
-    answer.headers += refusal_headers(status, refused)
-    return answer
 
 
 async def _send(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
