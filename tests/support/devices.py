@@ -26,9 +26,10 @@ from thingstead.doors import kits, objects, things
 from thingstead.ports.environment import Clock
 from thingstead.server.main_port import main_port
 from thingstead.server.sessions import StoredSessions
-from thingstead.transports.http import AsgiApp
+from thingstead.transports.http import AsgiApp, TrustedProxies
 from thingstead.transports.mqtt.broker import Broker
 from thingstead.transports.mqtt.listeners import serve_tcp
+from thingstead.transports.mqtt.websocket import websocket_app
 
 SECONDS = 10.0
 Json = Any
@@ -97,7 +98,8 @@ def site(directory: Path, *, clock: Clock | None = None, **settings: Any) -> Gen
         backend.token_secrets.on_ended(ended)
         built.append((broker, door))
         rest = objects.app(backend, door.resources())
-        return main_port({"kits": kits.app(backend), "things": door.app(), "api": door.app()}, rest)
+        web_socket = websocket_app(broker, loopback_bound=True, client=TrustedProxies("").client)
+        return main_port({"mqtt": web_socket, "kits": kits.app(backend), "things": door.app(), "api": door.app()}, rest)
 
     with listening(directory, doors, clock=clock, **settings) as inner:
         broker, door = built[0]
@@ -140,6 +142,8 @@ class Device:
         ca: str | None = None,
         clean: bool = True,
         expiry: int = 0,
+        websocket: bool = False,
+        payload: Json = b"gone",
     ) -> None:
         name = client_id if client_id is not None else str((details or {}).get("clientId", ""))
         self.name = str((details or {}).get("thingName", ""))
@@ -154,10 +158,13 @@ class Device:
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
             clean_session=None if five else clean,
             reconnect_on_failure=False,
+            transport="websockets" if websocket else "tcp",
         )
+        if websocket:
+            client.ws_set_options(path="/mqtt")
         client.max_inflight_messages_set(100)
         if will is not None:
-            client.will_set(will, b"gone", 1)
+            client.will_set(will, payload if isinstance(payload, bytes) else json.dumps(payload), 1)
         if username is not None:
             client.username_pw_set(username, password)
         if details is not None or ca is not None:

@@ -37,13 +37,20 @@ class Things:
         kind.desired = self._desire
         kind.forget = ingest.forget
         kind.revoked = self._credentials_ended
+        kind.moved = self._moved
         self.revocations = 0
-        """Grows whenever credentials end: who was let in while it grew must be looked at again."""
+        """Grows whenever credentials end, or creator or parent change: look again at who was let in while it grew."""
         self._revoked: Callable[[str, str], None] | None = None
+        self._told_moved: list[Callable[[str, str], None]] = []
 
     def on_revoked(self, hook: Callable[[str, str], None]) -> None:
         """Have `hook(app, thing)` called when credentials of a thing end: whoever holds live sessions closes them."""
         self._revoked = hook
+
+    def on_moved(self, told: Callable[[str, str], None]) -> None:
+        """Have `told(app, thing)` called when who may reach a thing may have changed: its creator, its parent, or that
+        it is gone; it must be quick."""
+        self._told_moved.append(told)
 
     async def shadows(self, app: str, things: Sequence[str]) -> Mapping[str, Shadow]:
         """Committed shadows by thing; those that do not exist are absent."""
@@ -184,9 +191,14 @@ class Things:
         return await self._kind.broker(str(obj.own.get("serviceBroker"))).connection(metadata)
 
     def _credentials_ended(self, app: str, thing: str) -> None:
-        self.revocations += 1
+        self._moved(app, thing)
         if self._revoked is not None:
             self._revoked(app, thing)
+
+    def _moved(self, app: str, thing: str) -> None:
+        self.revocations += 1
+        for told in self._told_moved:
+            told(app, thing)
 
     async def _desire(self, app: str, thing: str, patch: JsonObject) -> None:
         """Send changed leaves as desired; removed ones also leave the reported section (things.md 8.2)."""

@@ -20,6 +20,7 @@ class TokenSecrets:
         self._sealer = sealer
         self._entropy = entropy
         self._told: list[Callable[[str, str], None]] = []
+        self._told_changed: list[Callable[[str, str], None]] = []
 
     def on_ended(self, told: Callable[[str, str], None]) -> None:
         """Have `told` called with the app and the id of each user whose tokens have ended; it must be quick."""
@@ -28,6 +29,15 @@ class TokenSecrets:
     def ended(self, app: str, user: str) -> None:
         """The tokens of a user hold no more: replaced, not active, or gone; that is durable."""
         for told in self._told:
+            told(app, user)
+
+    def on_changed(self, told: Callable[[str, str], None]) -> None:
+        """Have `told` called with the app and the id of each user whose groups have changed; it must be quick."""
+        self._told_changed.append(told)
+
+    def changed(self, app: str, user: str) -> None:
+        """The tokens of a user hold, but prove something else now: its groups are others; that is durable."""
+        for told in self._told_changed:
             told(app, user)
 
     def replace(self, user: Object) -> str:

@@ -7,7 +7,7 @@ topic level (empty, with `/`, `+`, `#` or NUL) grants nothing, so that a kit id 
 shadows are not served yet: publishing to their topics is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -81,7 +81,44 @@ def either(first: Rights, second: Rights) -> Rights:
     )
 
 
-NOTHING: Final = Rights(lambda _topic: False, lambda _requested: False)
+class Reach(msgspec.Struct, frozen=True):
+    """What a user or an app may do with one thing."""
+
+    read: bool
+    write: bool
+
+
+def thing_named(topic: str) -> str:
+    """The cloud id that a topic or filter below a thing spells out; "" if it spells out none.
+
+    >>> thing_named("$aws/things/shop-t1/shadow/#"), thing_named("things/+/data")
+    ('shop-t1', '')
+    """
+    levels = topic.split("/", 3)
+    at = 2 if levels[0] == "$aws" else 1
+    if levels[at - 1] != "things" or len(levels) <= at or not is_level(levels[at]):
+        return ""
+    return levels[at]
+
+
+def people_rights(reached: Mapping[str, Reach]) -> Rights:
+    """Rights of users and apps, who reach some things, by cloud id: they read a thing's topics and ask for its shadow
+    where they may read, and update it where they may write (things.md 6.4)."""
+
+    def publish(topic: str) -> bool:
+        name = thing_named(topic)
+        reach = reached.get(name)
+        return reach is not None and (
+            (reach.read and topic == f"$aws/things/{name}/shadow/get")
+            or (reach.write and topic == f"$aws/things/{name}/shadow/update")
+        )
+
+    def subscribe(requested: str) -> bool:
+        name = thing_named(requested)
+        reach = reached.get(name)
+        return reach is not None and reach.read and device_rights(name).subscribe(requested)
+
+    return Rights(publish, subscribe)
 
 
 def _agent_up(topic: str) -> tuple[str, str] | None:

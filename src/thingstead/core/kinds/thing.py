@@ -28,6 +28,7 @@ LOCAL_KEYS: Final = "deviceKeys"
 _ALIASES: Final = {"aws": "AWS", "awsiotservice": "AWS", "azure": "Azure", "azureiotservice": "Azure", "local": "Local"}
 _CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PAGE: Final = 1000
+_OWNERS: Final = frozenset({"creatorid", "parentid"})
 
 
 class ThingKind(Kind):
@@ -54,6 +55,7 @@ class ThingKind(Kind):
             None  # set by Things: the way to ingest
         )
         self.revoked: Callable[[str, str], None] | None = None  # set by Things: ends live sessions
+        self.moved: Callable[[str, str], None] | None = None  # set by Things: creator or parent may be another
         self.forget: Callable[[str, str], None] | None = None  # set by Things: drops ingest's working copy
         self.restored: Callable[[str, str], None] | None = None  # set by the server: (apikey, device id) is known now
 
@@ -68,6 +70,23 @@ class ThingKind(Kind):
         self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject, actor: Principal
     ) -> Prepared:
         """Name and broker checked, credentials made, the shadow row begun; on PATCH, desired state sent."""
+        prepared = await self._prepare(op, obj, draft, old, body)
+        before = (old.creatorid, old.parentid) if old is not None else None
+        if (op == "patch" and not _OWNERS.isdisjoint(body)) or before not in (None, (obj.creatorid, obj.parentid)):
+            first, moved = prepared.after, self.moved
+
+            async def after() -> None:
+                if moved is not None:
+                    moved(obj.app, obj.id)
+                if first is not None:
+                    await first()
+
+            prepared.after = after
+        return prepared
+
+    async def _prepare(
+        self, op: Op, obj: Object, draft: Draft | None, old: Object | None, body: JsonObject
+    ) -> Prepared:
         state = body.get("deviceState", obj.custom.get("deviceState") if draft and draft.archived else None)
         obj.custom.pop("deviceState", None)
         obj.custom.pop("deviceDetails", None)

@@ -85,7 +85,8 @@ class UserKind(Kind):
         _vouch(obj, old, actor)
         changes = await self._claim(obj, identifier, before, hash if isinstance(hash, str) else None)
         ends = old is not None and old.own.get("active") is True and own.get("active") is not True
-        return Prepared(changes=changes, after=self._ended(obj) if ends else None)
+        moves = old is not None and old.own.get("groups") != own.get("groups")
+        return Prepared(changes=changes, after=self._ended(obj) if ends else self._changed(obj) if moves else None)
 
     async def _claim(self, obj: Object, identifier: str, before: str, hash: str | None) -> list[Change]:
         """The writes that make an identifier this user's; of one that it had before, its object becomes the new one."""
@@ -136,6 +137,12 @@ class UserKind(Kind):
     def _ended(self, obj: Object) -> Callable[[], Awaitable[None]]:
         async def after() -> None:
             self._secrets.ended(obj.app, obj.id)
+
+        return after
+
+    def _changed(self, obj: Object) -> Callable[[], Awaitable[None]]:
+        async def after() -> None:
+            self._secrets.changed(obj.app, obj.id)
 
         return after
 

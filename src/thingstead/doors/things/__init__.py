@@ -1,7 +1,7 @@
 """The things door: MQTT shadow and data topics, who may connect, and the resources below `/v1/things` (things.md).
 
-`shadows` is the hot path; `connect` the rights; `resources` and `rest` the shadow, readings and credentials over HTTP;
-`read`, `render`, `errors` the documents.
+`shadows` is the hot path; `connect` says who connects, `people` what users and apps reach; `resources` and `rest` the
+shadow, readings and credentials over HTTP; `read`, `render`, `errors` the documents.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from thingstead.core.backend import Backend
 from thingstead.core.resources import Resources
 from thingstead.doors.things import resources, rest
-from thingstead.doors.things.connect import authenticate, close_sessions, end_user
+from thingstead.doors.things.connect import authenticate, close_sessions, end_user, follow
 from thingstead.doors.things.shadows import Shadows
 from thingstead.transports.http import AsgiApp
 from thingstead.transports.mqtt.broker import Broker
@@ -24,6 +24,7 @@ class Door:
     def __init__(self, backend: Backend, broker: Broker) -> None:
         self._backend = backend
         self.shadows = Shadows(backend, broker)
+        follow(backend, broker)
 
     def topics(self) -> Sequence[tuple[str, Handler]]:
         """MQTT topics and their handlers, for `Broker.route`."""

@@ -1,19 +1,20 @@
 """Who connects over MQTT, and what it may then do (things.md 6.3, 6.4; doors.md 26, 31).
 
 Promises: a certificate counts alone, whatever user name and password say; a credential or an app that ends while its
-CONNECT is being checked does not get in; nothing of a credential is logged. A user shows its token as the password of
-the user name `Bearer`, or its app, e-mail address and password as for HTTP Basic. Kit ids as user names, SAS tokens and
-credentials of apps are not taken.
+CONNECT is being checked does not get in; nothing of a credential is logged. Users and apps show a token as the password
+of the user name `Bearer`, or what HTTP Basic takes: `app:x` and the app's secret; app, e-mail address and password.
+What they reach is `people`'s. Kit ids as user names and SAS tokens are not taken.
 """
 
 import hashlib
-from collections.abc import Awaitable
+from functools import partial
 from typing import Final
 
 from thingstead.core.backend import Backend
-from thingstead.model.errors import Forbidden, LimitReached, NotFound, Unauthenticated
+from thingstead.core.tenants import identifier_of
+from thingstead.doors.things.people import KINDS, People, PeoplesRights, Prove, proven, refused
+from thingstead.model.errors import Forbidden, NotFound, Unauthenticated
 from thingstead.model.grants import (
-    NOTHING,
     RESERVED_KEYS,
     Rights,
     agent_rights,
@@ -22,6 +23,7 @@ from thingstead.model.grants import (
     either,
     is_level,
 )
+from thingstead.model.ids import APP_PREFIX
 from thingstead.model.principals import Principal
 from thingstead.ports.store import Key
 from thingstead.transports.mqtt.broker import Broker
@@ -34,13 +36,14 @@ _ATTEMPTS: Final = 5
 
 def authenticate(backend: Backend) -> Authenticate:
     """The authenticator of a `Broker`."""
+    people = People(backend)
 
     async def decide(request: ConnectRequest) -> Grant:
         if request.fingerprint is not None:
             return await _certificate(backend, request, request.fingerprint)
         username = request.username or ""
         if request.password:
-            return await _secret(backend, request, username, request.password)
+            return await _secret(backend, people, request, username, request.password)
         if username:
             return _apikey(request, username)
         if request.loopback_bound:
@@ -48,6 +51,44 @@ def authenticate(backend: Backend) -> Authenticate:
         raise ConnectRefused(Reason.NOT_AUTHORIZED, "credentials are needed")
 
     return decide
+
+
+def follow(backend: Backend, broker: Broker) -> None:
+    """Have rights of users and apps asked about again wherever they may have changed (doors.md 26), and refused
+    CONNECTs told to the audit trail."""
+
+    def of_app(app: str, _id: str = "") -> None:
+        broker.review(lambda one: isinstance(one, Principal) and one.kind in KINDS and one.app == app)
+
+    def of_user(app: str, user: str) -> None:
+        broker.review(lambda one: isinstance(one, Principal) and (one.kind, one.app, one.id) == ("user", app, user))
+
+    backend.tenants.watch(of_app)
+    backend.things.on_moved(of_app)
+    backend.token_secrets.on_changed(of_user)
+    broker.on_refused(partial(_told, backend))
+
+
+def _told(backend: Backend, request: ConnectRequest, refusal: ConnectRefused) -> None:
+    """Ids only: a user name may be an apikey, which is a secret; what identity found to be a name is in `details`."""
+    details = refusal.details
+    actor = details.get("actor", "")
+    app = details.get("app", "")
+    if not app and actor.startswith(APP_PREFIX):
+        app = identifier_of(actor)
+    elif not app and "/" in actor and "@" in actor:
+        app = identifier_of(actor.partition("/")[0])
+    backend.audit.note(
+        "limited" if refusal.reason is Reason.SERVER_BUSY else "refused",
+        app,
+        actor,
+        outcome=refusal.reason.name.lower(),
+        resource="CONNECT",
+        right="connect",
+        rule=details.get("rule", ""),
+        address=request.peer,
+        door="mqtt",
+    )
 
 
 def close_sessions(broker: Broker, app: str, thing: str | None = None) -> int:
@@ -79,31 +120,42 @@ async def _certificate(backend: Backend, request: ConnectRequest, fingerprint: s
     return grant
 
 
-async def _secret(backend: Backend, request: ConnectRequest, username: str, password: bytes) -> Grant:
+async def _secret(backend: Backend, people: People, request: ConnectRequest, username: str, password: bytes) -> Grant:
     try:
         text = password.decode()
     except UnicodeDecodeError:
         raise ConnectRefused(Reason.BAD_CREDENTIALS) from None
+    identity = backend.identity
     if username.lower() == BEARER:
-        return await _user(request.client_id, backend.identity.bearer(text))
+        return await _person(people, request, lambda: identity.bearer(text), again=True)
+    if username.startswith(APP_PREFIX):
+        return await _person(people, request, lambda: identity.with_secret(username, text), again=True)
     if "@" in username and await backend.objects.find(Key("cloud", username)) is None:
-        return await _user(request.client_id, backend.identity.with_secret(username, text))
+        return await _person(people, request, lambda: identity.with_secret(username, text), again=False)
     return await _device(backend, request.client_id, username=username, password=text)
 
 
-async def _user(client_id: str, proof: Awaitable[Principal]) -> Grant:
-    """The grant of a user. Users have no rights at topics yet: they come with permissions (things.md 6.4)."""
-    try:
-        principal = await proof
-    except Unauthenticated as error:
-        raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
-    except LimitReached as error:
-        raise ConnectRefused(Reason.SERVER_BUSY, error.message) from None
-    except (Forbidden, NotFound) as error:
-        raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
-    if principal.kind != "user":
-        raise ConnectRefused(Reason.NOT_AUTHORIZED, "apps do not connect")
-    return _grant(client_id, principal, f"user:{principal.app}/{principal.id}", NOTHING)
+async def _person(people: People, request: ConnectRequest, prove: Prove, *, again: bool) -> Grant:
+    """The grant of a user or an app. `again`: the proof is asked for at each later question, else only the first time:
+    a password is not kept."""
+    since = people.changes
+    principal = await proven(prove)
+    if principal.kind not in KINDS:
+        raise ConnectRefused(Reason.NOT_AUTHORIZED, "only users, apps and things connect")
+
+    async def same() -> Principal:
+        return principal
+
+    rights = PeoplesRights(people, principal, prove if again else same, since)
+    name = principal.id if principal.kind == "user" else ""
+    return Grant(
+        client_id=request.client_id,
+        principal=principal,
+        owner=f"{principal.kind}:{principal.app}/{name}",
+        allow_publish=rights.publish,
+        allow_subscribe=rights.subscribe,
+        prepare=rights.prepare,
+    )
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
@@ -128,9 +180,14 @@ async def _device(
         try:
             principal = await backend.identity.device(fingerprint=fingerprint, username=username, password=password)
         except Unauthenticated as error:
-            raise ConnectRefused(Reason.BAD_CREDENTIALS, error.message) from None
+            known = await backend.objects.find(Key("cloud", username)) if username else None
+            if known is not None:
+                raise refused(Reason.BAD_CREDENTIALS, error, app=known.app) from None
+            if username:  # an apikey, a password: whatever it is, it is no name
+                raise refused(Reason.BAD_CREDENTIALS, error, actor="") from None
+            raise refused(Reason.BAD_CREDENTIALS, error) from None
         except (Forbidden, NotFound) as error:
-            raise ConnectRefused(Reason.NOT_AUTHORIZED, error.message) from None
+            raise refused(Reason.NOT_AUTHORIZED, error) from None
         rights = await _rights(backend, principal)
         tenant = backend.tenants.cached(principal.app)
         if before == backend.things.revocations and tenant is not None and tenant.active:

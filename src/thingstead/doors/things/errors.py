@@ -22,12 +22,17 @@ class UnsupportedEncoding(MalformedBody):
     """A document that is not UTF-8."""
 
 
+class NotTheDevice(Forbidden):
+    """Somebody else reports for a thing; the message says so."""
+
+
 # subclasses before their bases
 _TABLE: Final[tuple[tuple[type[ThingsteadError], int, str], ...]] = (
     (UnsupportedEncoding, 415, ""),
     (TooLarge, 413, "The payload exceeds the maximum size allowed"),
     (InvalidInput, 400, ""),
     (Unauthenticated, 401, "Unauthorized"),
+    (NotTheDevice, 403, ""),
     (Forbidden, 403, "Forbidden"),
     (NotFound, 404, ""),
     (MethodNotAllowed, 405, ""),

@@ -7,7 +7,7 @@ dropped. If the store fails nothing is acknowledged. Named shadows are not serve
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 import msgspec
@@ -17,10 +17,12 @@ from cachebox import LRUCache
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Outcome, Report
 from thingstead.core.metrics import SYSTEM
+from thingstead.core.turns import Turns
 from thingstead.doors.things import read, render
-from thingstead.doors.things.errors import shown
+from thingstead.doors.things.errors import NotTheDevice, shown
+from thingstead.doors.things.people import KINDS, People, Reached
 from thingstead.model import shadow as rules
-from thingstead.model.errors import NotFound, ThingsteadError
+from thingstead.model.errors import AppNotFound, Forbidden, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.events import ShadowChanged
 from thingstead.model.grants import cloud_id
 from thingstead.model.principals import Principal
@@ -30,6 +32,7 @@ from thingstead.transports.mqtt.reasons import Reason
 
 _log = structlog.get_logger()
 REMEMBERED: Final = 50_000
+_WAITING: Final = 10_000  # requests of one session; the transport hands over fewer
 
 
 class Topics(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +63,9 @@ class Shadows:
         self._backend = backend
         self._broker = broker
         self._topics: LRUCache[tuple[str, str], Topics] = LRUCache(REMEMBERED)
-        self._getting: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._people = People(backend)
+        self._turns = Turns(_WAITING)
         self._dropped = backend.metrics.counter(SYSTEM, "things", "dropped")  # plain data that could not be accepted
         backend.ingest.observe_shadows(self._wanted, self._changed)
 
@@ -78,37 +83,15 @@ class Shadows:
 
     def _requests(self, messages: list[Inbound], settle: Settle) -> None:
         principal = messages[0].session.principal
+        if isinstance(principal, Principal) and principal.kind in KINDS:
+            self._spawn(self._of_people(principal, messages, settle))
+            return
         if not isinstance(principal, Principal) or principal.kind != "thing":
             settle([Reason.NOT_AUTHORIZED] * len(messages))
             return
         app, thing = principal.app, principal.id
         reports: list[Report] = []
-        asks: list[Ask] = []
-        for message in messages:
-            verb, payload = message.levels[4], message.payload
-            try:
-                if verb == "update":
-                    request = read.update(payload)
-                    sections, token = request.sections, request.token
-                    reports.append(
-                        Report(
-                            app=app,
-                            thing=thing,
-                            reported=sections.get("reported", msgspec.UNSET),
-                            desired=sections.get("desired", msgspec.UNSET),
-                            version=request.version,
-                            token=token,
-                            size=len(payload),
-                        )
-                    )
-                    asks.append(Ask(verb, payload, request, token))
-                    continue
-                token = read.token(payload)
-                if verb == "delete":
-                    reports.append(Report(app=app, thing=thing, delete=True, token=token, size=0))
-                asks.append(Ask(verb, payload, None, token))
-            except ThingsteadError as error:
-                asks.append(Ask(verb, payload, None, read.readable_token(payload), error))
+        asks = [_asked(app, thing, message.levels[4], message.payload, reports) for message in messages]
 
         def done(outcomes: Sequence[Outcome] | BaseException) -> None:
             if isinstance(outcomes, BaseException):
@@ -119,6 +102,43 @@ class Shadows:
 
         # also without reports: a get shows what was sent before it
         self._backend.ingest.submit(reports, done)
+
+    async def _of_people(self, principal: Principal, messages: list[Inbound], settle: Settle) -> None:
+        """What users and apps ask, message after message; decided here, since a will comes when rights may have ended.
+        They desire; what is reported is the device's to say, and deleting takes a request over HTTP."""
+        verdicts: list[Reason] = []
+        answers: list[tuple[str, Ask, Sequence[Outcome]]] = []
+        try:
+            async with self._turns.of(messages[0].session.key):
+                for message in messages:
+                    verb, reports = message.levels[4], list[Report]()
+                    reached = await self._reached(principal, message.levels[2])
+                    if reached is None or not {"get": reached.reach.read, "update": reached.reach.write}.get(verb):
+                        verdicts.append(Reason.NOT_AUTHORIZED)
+                        continue
+                    ask = _asked(principal.app, reached.thing, verb, message.payload, reports, reports_itself=False)
+                    outcomes = await self._backend.ingest.accept(reports) if reports else ()
+                    verdicts.append(Reason.SUCCESS)
+                    answers.append((reached.thing, ask, outcomes))
+        except Exception as error:
+            if not isinstance(error, ThingsteadError):
+                _log.exception("shadow_request_failed", app=principal.app)
+            settle(error)
+        else:
+            settle(verdicts)
+        for thing, ask, outcomes in answers:
+            self._answer(principal.app, thing, [ask], outcomes)
+
+    async def _reached(self, principal: Principal, name: str) -> Reached | None:
+        try:
+            return await self._people.reached(await self._people.asker(principal), name)
+        except (Unauthenticated, Forbidden, AppNotFound):
+            return None
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _answer(self, app: str, thing: str, asks: list[Ask], outcomes: Sequence[Outcome]) -> None:
         topics = self._topics_of(app, thing)
@@ -145,9 +165,7 @@ class Shadows:
                     answer = render.deleted(outcome.version, outcome.time, ask.token)
                     self._publish(_answers(topics, ask.verb, "accepted"), answer)
         if gets:
-            task = asyncio.get_running_loop().create_task(self._get(app, thing, topics, gets))
-            self._getting.add(task)
-            task.add_done_callback(self._getting.discard)
+            self._spawn(self._get(app, thing, topics, gets))
 
     async def _get(self, app: str, thing: str, topics: Topics, asks: list[Ask]) -> None:
         now = self._backend.clock.now()
@@ -249,6 +267,38 @@ class Shadows:
             topics = Topics(name, prefix, *(f"{prefix}/{word}" for word in words))
             self._topics[(app, thing)] = topics
             return topics
+
+
+def _asked(
+    app: str, thing: str, verb: str, payload: bytes, reports: list[Report], *, reports_itself: bool = True
+) -> Ask:
+    """A request; what it comes to is added to `reports`. `reports_itself`: it comes from the thing."""
+    try:
+        if verb == "update":
+            request = read.update(payload)
+            sections, token = request.sections, request.token
+            if not reports_itself and "reported" in sections:
+                details = {"rule": "users and apps desire", "right": "state.reported"}
+                text = "Forbidden: only the device reports; send state.desired, without state.reported"
+                raise NotTheDevice(text, field="state.reported", details=details)
+            reports.append(
+                Report(
+                    app=app,
+                    thing=thing,
+                    reported=sections.get("reported", msgspec.UNSET),
+                    desired=sections.get("desired", msgspec.UNSET),
+                    version=request.version,
+                    token=token,
+                    size=len(payload),
+                )
+            )
+            return Ask(verb, payload, request, token)
+        token = read.token(payload)
+        if verb == "delete":
+            reports.append(Report(app=app, thing=thing, delete=True, token=token, size=0))
+        return Ask(verb, payload, None, token)
+    except ThingsteadError as error:
+        return Ask(verb, payload, None, read.readable_token(payload), error)
 
 
 def _answers(topics: Topics, verb: str, word: str) -> str:

@@ -105,6 +105,7 @@ class Broker:
         self._wires: set[Wire] = set()
         self._last_wire: asyncio.Event | None = None
         self._closing: list[Callable[[], None]] = []
+        self._told_refused: list[Callable[[ConnectRequest, ConnectRefused], None]] = []
 
     # ---- for doors and the composition
 
@@ -144,6 +145,18 @@ class Broker:
         for connection in found:
             connection.close(reason)
         return len(found)
+
+    def review(self, predicate: Callable[[object], bool]) -> None:
+        """Have the connections whose principal the predicate picks, and whose rights are looked up, asked again about
+        what they subscribed to; who has lost the right to some of it is closed. Until then they are sent nothing.
+        """
+        for connection in list(self.connections):
+            if connection.session is not None and predicate(connection.grant.principal):
+                connection.review()
+
+    def on_refused(self, told: Callable[[ConnectRequest, ConnectRefused], None]) -> None:
+        """Have `told` called with each CONNECT that was refused for who or what it said; it must be quick."""
+        self._told_refused.append(told)
 
     def current_stats(self) -> Stats:
         """A copy of the counters."""
@@ -276,16 +289,29 @@ class Broker:
             will_topic=None if will is None else will.topic,
         )
         try:
-            grant = await self._authenticate(request)
+            try:
+                grant = await self._authenticate(request)
+            except ConnectRefused as refusal:
+                if refusal.reason in _FAILED_AUTHENTICATION:
+                    self._throttle.failed(client)
+                raise
+            if grant.prepare is not None:
+                await grant.prepare(self._asked_first(packet, grant))
+            if will is not None:
+                self._check_will(will.topic, grant)
         except ConnectRefused as refusal:
-            if refusal.reason in _FAILED_AUTHENTICATION:
-                self._throttle.failed(client)
+            for told in self._told_refused:
+                told(request, refusal)
             raise
-        if will is not None:
-            self._check_will(will.topic, grant)
         if not grant.client_id:
             grant = msgspec.structs.replace(grant, client_id="auto-" + self._entropy.token(12).hex())
         return grant
+
+    def _asked_first(self, packet: Connect, grant: Grant) -> list[str]:
+        """The topics and filters that matter to a CONNECT."""
+        session = None if packet.clean_start else self._sessions.get(session_key(grant.owner, grant.client_id))
+        names = [] if session is None else list(session.subscriptions)
+        return names if packet.will is None else [packet.will.topic, *names]
 
     def _check_will(self, topic: str, grant: Grant) -> None:
         try:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 _JOIN_BYTES = 65_536
 _HELD_PACKETS = 1_000
+_ASKED_AT_ONCE = 100  # packets whose topics and filters one question is about
 
 
 class State(Enum):
@@ -71,6 +72,10 @@ class Connection:
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._corked = False
+        self._full = False  # the wire
+        self._doubtful = False  # may it still see what it subscribed to? until that is known nothing is written
+        self._review = False
+        self._gone = False  # the wire, while something that came is still asked about
         self._reading = True
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -112,12 +117,13 @@ class Connection:
         self._out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes >= _JOIN_BYTES:
+            self.congested |= self._doubtful
             self.flush()
 
     def flush(self) -> None:
         """Write what was joined."""
         out = self._out
-        if out:
+        if out and not self._doubtful:
             data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
             self._out_bytes = 0
@@ -125,11 +131,14 @@ class Connection:
 
     def pause_writing(self) -> None:
         """The peer does not take its bytes."""
-        self.congested = True
+        self._full = self.congested = True
         self.update_reading()
 
     def resume_writing(self) -> None:
         """The peer has taken them."""
+        self._full = False
+        if self._doubtful:
+            return
         self.congested = False
         if self._state is State.OPEN and self.session is not None:
             self.session.pump()
@@ -139,7 +148,11 @@ class Connection:
         """Read only while there is room for what comes of it."""
         reading = not self.congested and (
             self._state is State.NEW
-            or (self._state is State.OPEN and self._intake.unsettled < self._broker.limits.unsettled)
+            or (
+                self._state is State.OPEN
+                and self._task is None
+                and self._intake.unsettled < self._broker.limits.unsettled
+            )
         )
         if reading is self._reading:
             return
@@ -152,7 +165,10 @@ class Connection:
 
     def lost(self) -> None:
         """The wire is gone."""
-        self._end(with_will=True)
+        if self._state is State.OPEN and self._task is not None:
+            self._gone = True  # what was sent before the end is served first
+        else:
+            self._end(with_will=True)
 
     # ---- end
 
@@ -160,10 +176,15 @@ class Connection:
         """End the connection, saying why to those who understand (MQTT 5); its will is published. Idempotent."""
         if self._state is State.CLOSED:
             return
+        if self._doubtful:
+            self._out.clear()
+            self._doubtful = False
         if self._state is State.OPEN and self.level >= 5:
             self._out.append(encode(Disconnect(reason, self._reason_string(text)), 5))
         self.flush()
-        self._end(with_will=reason is not Reason.SERVER_SHUTTING_DOWN)
+        # where rights are looked up a will needs them too, and they have ended
+        ended = reason is Reason.NOT_AUTHORIZED and self._state is State.OPEN and self.grant.prepare is not None
+        self._end(with_will=reason is not Reason.SERVER_SHUTTING_DOWN and not ended)
 
     def _refuse(self, refusal: ConnectRefused) -> None:
         """Answer a CONNECT with no."""
@@ -211,7 +232,11 @@ class Connection:
 
     def _take(self, packets: list[Packet]) -> None:
         if self._state is State.OPEN:
-            self._serve(packets)
+            if self.grant.prepare is None:
+                self._serve(packets)
+            else:
+                self._held += packets
+                self._proceed()
         elif self._state is State.CONNECTING:
             self._hold(packets)
         elif packets and self._state is State.NEW:
@@ -227,6 +252,87 @@ class Connection:
         self._held += packets
         if len(self._held) > _HELD_PACKETS:
             self.close(Reason.QUOTA_EXCEEDED)
+
+    # ---- rights that are looked up
+
+    def review(self) -> None:
+        """Rights may have changed: nothing is written before the subscriptions have been asked about again."""
+        if self._state is State.OPEN and self.grant.prepare is not None:
+            self._review = self._doubtful = True
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """Serve what is held, in order, as far as nothing must be asked first."""
+        while self._task is None and self._state is State.OPEN and (self._review or self._held):
+            packets: list[Packet] = []
+            if self._review:
+                assert self.session is not None
+                names = list(self.session.subscriptions)
+            else:
+                packets, self._held = self._held[:_ASKED_AT_ONCE], self._held[_ASKED_AT_ONCE:]
+                names = self._names(packets)
+            if names or self._review:
+                self._task = self._loop.create_task(self._ask(names, packets, self._review))
+                self._review = False
+            else:
+                self._serve(packets)
+        if self._state is State.OPEN:
+            self.update_reading()
+
+    def _names(self, packets: list[Packet]) -> list[str]:
+        names: dict[str, None] = {}
+        for packet in packets:
+            if isinstance(packet, Publish):
+                names[self._intake.topic_of(packet)] = None
+            elif isinstance(packet, Subscribe):
+                names.update((request.filter, None) for request in packet.requests)
+        names.pop("", None)
+        return list(names)
+
+    async def _ask(self, names: list[str], packets: list[Packet], review: bool) -> None:
+        """Ask about names; then serve the packets that they come from, or look at the subscriptions again."""
+        prepare = self.grant.prepare
+        assert prepare is not None
+        refusal: ConnectRefused | None = None
+        try:
+            async with asyncio.timeout(self._broker.limits.connect_timeout):
+                await prepare(names)
+        except ConnectRefused as error:
+            refusal = error
+        except Exception as error:
+            _log.error("mqtt_rights_failed", error=repr(error))
+            refusal = ConnectRefused(Reason.SERVER_BUSY, "rights cannot be looked up now")
+        self._task = None
+        if self._state is not State.OPEN:
+            return
+        if refusal is not None:
+            self.close(refusal.reason, refusal.message)
+            return
+        self._corked = True
+        try:
+            if review:
+                self._reviewed()
+            else:
+                self._serve(packets)
+            self._proceed()
+        except Exception:
+            _log.exception("mqtt_connection_failed")
+            self.close(Reason.UNSPECIFIED)
+        self._corked = False
+        if self._gone and self._task is None:
+            self._end(with_will=True)
+        self.flush()
+
+    def _reviewed(self) -> None:
+        session = self.session
+        assert session is not None
+        if not all(map(self.grant.allow_subscribe, session.subscriptions)):
+            self.close(Reason.NOT_AUTHORIZED, "rights have ended")
+        elif not self._review:
+            self._doubtful = False
+            self.congested = self._full
+            if not self.congested:
+                session.pump()
 
     def _serve(self, packets: list[Packet]) -> None:
         run: list[Publish] = []
@@ -338,7 +444,7 @@ class Connection:
         session.pump()
         held, self._held = self._held, []
         try:
-            self._serve(held)
+            self._take(held)
         except Exception:
             _log.exception("mqtt_connection_failed")
             self.close(Reason.UNSPECIFIED)

@@ -85,8 +85,8 @@ def allow_all(_topic: str) -> bool:
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Who has connected, and what it may do.
 
-    The three permissions are pure functions and asked once per connection and topic: whoever changes rights closes the
-    connection (`Broker.close_where`).
+    The three permissions are pure functions. Without `prepare` they are asked once per connection and topic: whoever
+    changes rights closes the connection (`Broker.close_where`); with it, has them asked again (`Broker.review`).
     """
 
     client_id: str
@@ -102,6 +102,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """May it see every topic that this filter can match? (`model.topics.covers`)"""
     allow_receive: Callable[[str], bool] = allow_all
     """May it receive a message of this topic? For owners who grant wider filters than rights; asked per delivery."""
+    prepare: Callable[[Sequence[str]], Awaitable[None]] | None = None
+    """Where rights must be looked up: awaited with topics and filters right before the first two permissions are asked
+    about them, every time, at CONNECT (the will, the subscriptions of a session that is there), for each PUBLISH and
+    SUBSCRIBE, and for all subscriptions on `Broker.review`. The client's input waits meanwhile, in order; what was
+    learned counts until the next call. Raises ConnectRefused, which ends the connection."""
 
 
 Authenticate: TypeAlias = Callable[[ConnectRequest], Awaitable[Grant]]

@@ -165,10 +165,18 @@ class Intake:
         elif topic.startswith(("$SYS", "$share")) or not self._grant.allow_publish(topic):
             refusal = Reason.NOT_AUTHORIZED
         known = _Known(self._broker.route_of(topic), tuple(topic.split("/")), refusal)
-        if len(self._known) >= _KNOWN_TOPICS:
-            self._known.clear()
-        self._known[topic] = known
+        if self._grant.prepare is None:
+            if len(self._known) >= _KNOWN_TOPICS:
+                self._known.clear()
+            self._known[topic] = known
         return known
+
+    def topic_of(self, packet: Publish) -> str:
+        """The topic that a message will be for, as far as its alias is known by now; "" if it is not."""
+        properties = packet.properties
+        if packet.topic or properties is None or properties.topic_alias is None:
+            return packet.topic
+        return self._aliases.get(properties.topic_alias, "")
 
     def _seen(self, packet_id: int) -> bool:
         """Note a QoS 2 identifier; True if its message has been handed over before."""
