@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thingstead.model.grants import NOTHING, agent_rights, cloud_id, device_rights, either
+from thingstead.model.grants import Reach, agent_rights, cloud_id, device_rights, either, people_rights, thing_named
 from thingstead.model.topics import check_filter, matches
 
 C = "myapp-42"
@@ -139,7 +139,7 @@ AGENT_SUBSCRIBE = [
 def test_agent_subscribe(pattern: str, with_key: bool, on_loopback: bool) -> None:
     assert agent_rights("key").subscribe(pattern) is with_key
     assert agent_rights(None).subscribe(pattern) is on_loopback
-    assert not NOTHING.subscribe(pattern)
+    assert not people_rights({}).subscribe(pattern)
 
 
 def test_one_device_of_the_agent() -> None:
@@ -183,3 +183,30 @@ def test_a_granted_filter_reaches_nothing_of_others(pattern: str, topic: str) ->
 
 def test_cloud_id() -> None:
     assert cloud_id("myapp", "42") == C
+
+
+PEOPLE = people_rights({"a-r": Reach(True, False), "a-w": Reach(False, True), "a-b": Reach(True, True)})
+
+
+@pytest.mark.parametrize(
+    ("thing", "read", "write"), [("a-r", True, False), ("a-w", False, True), ("a-b", True, True), ("a-n", False, False)]
+)
+def test_people(thing: str, read: bool, write: bool) -> None:
+    """Asking for a shadow takes the right to read, updating it that to write; nothing else is published."""
+    shadow = f"$aws/things/{thing}/shadow"
+    assert PEOPLE.publish(f"{shadow}/get") is read
+    assert PEOPLE.publish(f"{shadow}/update") is write
+    for topic in (f"{shadow}/delete", f"{shadow}/update/accepted", f"{shadow}/name/n/get", f"things/{thing}/data"):
+        assert not PEOPLE.publish(topic)
+    for pattern in (f"{shadow}/#", f"{shadow}/+/accepted", f"things/{thing}/#", f"things/{thing}/data/+"):
+        assert PEOPLE.subscribe(pattern) is read
+    for pattern in ("#", "$aws/things/+/shadow/#", f"$aws/things/{thing}/#", f"$aws/+/{thing}/shadow/#", "things/#"):
+        assert not PEOPLE.subscribe(pattern)
+
+
+@given(st.lists(st.sampled_from(["$aws", "things", "a-b", "+", "#", "shadow", "get", "x", ""]), max_size=7))
+def test_a_thing_is_named_or_nothing_is(levels: list[str]) -> None:
+    """Whatever is granted lies below the one thing that the topic or filter spells out."""
+    text = "/".join(levels)
+    if PEOPLE.subscribe(text) or PEOPLE.publish(text):
+        assert thing_named(text) == "a-b"

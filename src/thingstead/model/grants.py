@@ -96,7 +96,7 @@ def thing_named(topic: str) -> str:
     """
     levels = topic.split("/", 3)
     at = 2 if levels[0] == "$aws" else 1
-    if levels[at - 1] != "things" or len(levels) <= at or not is_level(levels[at]):
+    if len(levels) <= at or levels[at - 1] != "things" or not is_level(levels[at]):
         return ""
     return levels[at]
 

@@ -28,7 +28,6 @@ LOCAL_KEYS: Final = "deviceKeys"
 _ALIASES: Final = {"aws": "AWS", "awsiotservice": "AWS", "azure": "Azure", "azureiotservice": "Azure", "local": "Local"}
 _CHOSEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PAGE: Final = 1000
-_OWNERS: Final = frozenset({"creatorid", "parentid"})
 
 
 class ThingKind(Kind):
@@ -71,8 +70,7 @@ class ThingKind(Kind):
     ) -> Prepared:
         """Name and broker checked, credentials made, the shadow row begun; on PATCH, desired state sent."""
         prepared = await self._prepare(op, obj, draft, old, body)
-        before = (old.creatorid, old.parentid) if old is not None else None
-        if (op == "patch" and not _OWNERS.isdisjoint(body)) or before not in (None, (obj.creatorid, obj.parentid)):
+        if old is not None and (old.creatorid, old.parentid) != (obj.creatorid, obj.parentid):
             first, moved = prepared.after, self.moved
 
             async def after() -> None:

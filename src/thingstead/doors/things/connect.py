@@ -159,8 +159,9 @@ async def _person(people: People, request: ConnectRequest, prove: Prove, *, agai
 
 
 def _apikey(request: ConnectRequest, apikey: str) -> Grant:
-    """An apikey alone (doors.md 31). SDKs of AWS put `?SDK=...` here and mean a certificate, which is missing then."""
-    if not is_level(apikey) or apikey in RESERVED_KEYS or apikey.startswith(("?", "$")):
+    """An apikey alone (doors.md 31). SDKs of AWS put `?SDK=...` here and mean a certificate, which is missing then; so
+    is the token of `Bearer`."""
+    if not is_level(apikey) or apikey in RESERVED_KEYS or apikey.startswith(("?", "$")) or apikey.lower() == BEARER:
         raise ConnectRefused(Reason.BAD_CREDENTIALS)
     owner = "apikey:" + hashlib.sha256(apikey.encode()).hexdigest()  # owners are stored with sessions
     return _grant(request.client_id, None, owner, agent_rights(apikey))
