@@ -49,13 +49,15 @@ class Garden(NamedTuple):
         return found.user.id, found.token
 
     def with_token(self, token: str, **more: Any) -> Device:
-        client = Device(self.here.plain, username="Bearer", password=token, **{"client_id": "p", "five": True, **more})
+        given: dict[str, Any] = {"client_id": "p", "five": True, **more}
+        client = Device(self.here.plain, username="Bearer", password=token, **given)
         client.name = self.name
         return client
 
     def as_app(self, **more: Any) -> Device:
         key, secret = self.auth
-        client = Device(self.here.plain, username=key, password=secret, **{"client_id": "a", "five": True, **more})
+        given: dict[str, Any] = {"client_id": "a", "five": True, **more}
+        client = Device(self.here.plain, username=key, password=secret, **given)
         client.name = self.name
         return client
 
