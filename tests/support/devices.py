@@ -9,7 +9,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -183,7 +183,10 @@ class Device:
         client.loop_start()
         code = self._connected.get(timeout=SECONDS)
         if code:
+            with suppress(queue.Empty):  # the client's thread closes its socket, and says so, before it is stopped
+                self._gone.get(timeout=1)
             client.loop_stop()
+            _release(client)
             raise Refused(code)
 
     def _lost(self, code: int) -> None:
@@ -234,6 +237,7 @@ class Device:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        _release(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +246,11 @@ class Device:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _release(client: paho.Client) -> None:
+    """Close what paho leaves to the garbage collector, which may warn of it first."""
+    client._reset_sockets()  # pyright: ignore[reportPrivateUsage]
 
 
 def _parsed(payload: bytes) -> Json:
