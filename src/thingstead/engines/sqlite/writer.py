@@ -4,9 +4,8 @@ Promises: an outcome is reported only after COMMIT returned with the WAL synced;
 the other; if COMMIT or the disk fails, nothing of the group is stored and each gets StoreFailed; a batch that fails by
 its own fault (a value that cannot be stored) fails alone. Memory (sequences, heads) follows only what was committed.
 
-A group of several batches commits in a thread: where many write, there is more to read from sockets meanwhile; and it
-begins as soon as `_EAGER` batches are there, or clients that were answered together would wait together for ever. A
-batch that is alone commits in the loop: the way to a thread and back takes longer than most syncs.
+A group of several batches commits in a thread: where many write, there is more to read from sockets meanwhile. A batch
+that is alone commits in the loop: the way to a thread and back takes longer than most syncs.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import apsw
 import msgspec
@@ -48,7 +47,6 @@ Work: TypeAlias = Batch | Passed | Step | None  # None: trim only
 _Entry: TypeAlias = tuple[Work, Done]
 
 _NOTHING = Committed()
-_EAGER: Final = 8  # batches; as many do not wait for the rest of the loop's turn
 # What a batch can cause by itself; every other apsw.Error is about the file or the disk.
 _OWN_FAULT = (apsw.TooBigError, apsw.ConstraintError, apsw.MismatchError)
 
@@ -88,7 +86,6 @@ class Writer:
         self._committed = committed  # told after each group
         self._pending: deque[_Entry] = deque()
         self._scheduled = False
-        self._telling = False  # outcomes to their callers, who may submit more
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
         self._committing: tuple[_Group, Future[BaseException | None]] | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
@@ -103,8 +100,6 @@ class Writer:
         self._pending.append((work, done))
         if not self._scheduled:
             self._schedule()
-        elif len(self._pending) == _EAGER and self._committing is None and not self._telling:
-            self._flush()  # its commit runs beside what the others still have to do
 
     def _schedule(self) -> None:
         if self._loop is None:
@@ -113,8 +108,6 @@ class Writer:
         self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        if self._committing is not None:  # what is pending follows it
-            return
         self._scheduled = False
         if not self._pending:
             return
@@ -249,13 +242,11 @@ class Writer:
         self._report((entry, answer) for entry in taken)
 
     def _report(self, outcomes: Iterable[tuple[_Entry, Committed | BaseException]]) -> None:
-        self._telling = True
         for (_, done), outcome in outcomes:
             try:
                 done(outcome)
             except Exception:  # one broken listener must not keep the others from their acknowledgements
                 log.exception("a listener of a commit failed")
-        self._telling = False
 
     def trim_later(self, seconds: float) -> None:
         """Trim one slice of the logs after a while, in a group of its own or with others."""
