@@ -3,7 +3,9 @@
 import asyncio
 import random
 import shutil
+import threading
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import apsw
@@ -12,6 +14,7 @@ import pytest
 from support import aio
 from support.aio import until
 from support.environment import ManualClock, SystemEntropy
+from support.forgetful import Forgetful
 from thingstead.conformance.store import no_stray_errors
 from thingstead.engines.sqlite import Caps, Options, SqliteStore
 from thingstead.engines.sqlite.schema import set_pragmas
@@ -29,11 +32,14 @@ def run(work: Any) -> None:
     aio.run(strict())
 
 
-def open_store(directory: Path, clock: ManualClock | None = None, **options: Any) -> SqliteStore:
+def open_store(
+    directory: Path, clock: ManualClock | None = None, *, vfs: str | None = None, **options: Any
+) -> SqliteStore:
     return SqliteStore.open(
         directory,
         clock=clock or ManualClock(),
         entropy=SystemEntropy(),
+        vfs=vfs,
         options=Options(**{"merge_closing": 0, **options}),
     )
 
@@ -100,12 +106,56 @@ def test_files_have_wal_and_small_pages(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("slow_seconds", [0.0, 10.0], ids=["in a thread", "in the loop"])
 @pytest.mark.parametrize("group_seconds", [0.0, 10.0])
-def test_groups_of_any_size_give_the_same(group_seconds: float, tmp_path: Path) -> None:
+def test_groups_of_any_size_give_the_same(group_seconds: float, slow_seconds: float, tmp_path: Path) -> None:
+    """Wherever they commit, and whenever more arrives."""
+
     async def main() -> None:
-        store = open_store(tmp_path, group_seconds=group_seconds)
-        results = await asyncio.gather(*(store.commit(put(n)) for n in range(1, 51)))
-        assert [one.changes[0].seq for one in results] == list(range(1, 51))  # type: ignore[union-attr]
+        store = open_store(tmp_path, group_seconds=group_seconds, slow_seconds=slow_seconds)
+
+        async def write(n: int) -> Committed:
+            for _ in range(n % 7):
+                await asyncio.sleep(0)
+            return await store.commit(put(n))
+
+        for at in range(1, 501, 50):
+            results = await asyncio.gather(*(write(n) for n in range(at, at + 50)))
+            seqs = [one.changes[0].seq for one in results]  # type: ignore[union-attr]
+            assert sorted(seqs) == list(range(at, at + 50))
+        assert await store.objects.count(A) == 500
+        await store.close()
+
+    run(main())
+
+
+def test_commits_leave_the_loop_while_the_disk_is_slow(tmp_path: Path) -> None:
+    """And come back when it is quick again."""
+
+    async def main() -> None:
+        disk = Forgetful()
+        seconds = 0.0
+        in_loop = False
+
+        def sync(when: str, path: str) -> None:
+            nonlocal in_loop
+            if when == "before":
+                in_loop = threading.current_thread() is threading.main_thread()
+                sleep(seconds)
+
+        disk.on_sync = sync
+        store = open_store(tmp_path, vfs=disk.name, slow_seconds=0.005)
+
+        async def where(n: int) -> bool:
+            await store.commit(put(n))
+            return in_loop
+
+        assert await where(1)
+        seconds = 0.05
+        await where(2)
+        assert not await where(3)
+        seconds = 0.0
+        assert [await where(n) for n in range(4, 60)][-1]
         await store.close()
 
     run(main())

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from support.aio import run, until
 from thingstead.conformance.index import document, ids
@@ -72,7 +72,7 @@ def test_killed_during_a_commit_it_loses_nothing_and_doubles_nothing(tmp_path: P
         await index.commit()
         for turn in range(1, 4):
             new = [document(turn * 1000 + n) for n in range(200)]
-            index.enqueue([replace(each, new=True) for each in new])
+            index.enqueue([structs.replace(each, new=True) for each in new])
             killing = asyncio.get_running_loop().call_later(after, kill, index)
             try:
                 await index.commit()

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from thingstead.conformance.aio import run
 from thingstead.conformance.searching import APPS, TYPES, answer, fields, requests
@@ -63,7 +64,7 @@ async def write_and_wait(factory: str, directory: str) -> None:
     index = await load(factory)(Path(directory), "store-1")
     index.enqueue([document(n) for n in range(1, 11)])
     await index.commit()
-    index.enqueue([document(11), replace(document(1), seq=12, fields={"id": "o1", "name": "Lost"})])
+    index.enqueue([document(11), structs.replace(document(1), seq=12, fields={"id": "o1", "name": "Lost"})])
     print("committed", flush=True)
     await asyncio.sleep(60)
 
@@ -114,7 +115,10 @@ class IndexSuite:
             index.enqueue([document(1), document(1, app="other"), document(2)])
             await index.commit()
             index.enqueue(
-                [replace(document(1, name="Rex"), seq=3), replace(document(1, type="dog", name="Max"), seq=4)]
+                [
+                    structs.replace(document(1, name="Rex"), seq=3),
+                    structs.replace(document(1, type="dog", name="Max"), seq=4),
+                ]
             )
             await index.commit()
             assert await ids(index) == ["o1", "o2"]
@@ -159,7 +163,7 @@ class IndexSuite:
                     more = {"rare": 1} if number % 9 == 0 else {}
                     made = document(number, kind=("even", "odd")[number % 2], **more)
                     made.fields["timestamp"] = chance.randrange(60)
-                    alive["app", made.id] = made = replace(made, seq=seq)
+                    alive["app", made.id] = made = structs.replace(made, seq=seq)
                     index.enqueue([made])
                 await index.commit(seq)
                 snapshot = index.snapshot()
@@ -182,7 +186,7 @@ class IndexSuite:
             assert await index.commit() == 5
             assert await ids(index) == ["o2"]
             assert await ids(index, app="other") == ["o1"]
-            index.enqueue([replace(document(1), seq=6), Removal("app", "o2", 7)])
+            index.enqueue([structs.replace(document(1), seq=6), Removal("app", "o2", 7)])
             await index.commit()
             assert await ids(index) == ["o1"]
 
@@ -210,7 +214,7 @@ class IndexSuite:
         async def write(index: Index) -> None:
             index.enqueue([document(n) for n in range(1, 21)])
             await index.commit()
-            index.enqueue([Removal("app", "o3", 21), replace(document(4, name="Four"), seq=22)])
+            index.enqueue([Removal("app", "o3", 21), structs.replace(document(4, name="Four"), seq=22)])
 
         self.work(tmp_path, write)
         expected = [f"o{n}" for n in range(1, 21) if n != 3]
@@ -218,7 +222,7 @@ class IndexSuite:
         async def read(index: Index) -> None:
             assert await index.position() == 22, "closing commits"
             assert await ids(index) == expected
-            index.enqueue([document(2), Removal("app", "o3", 21), replace(document(4, name="Four"), seq=22)])
+            index.enqueue([document(2), Removal("app", "o3", 21), structs.replace(document(4, name="Four"), seq=22)])
             await index.commit()
             assert await ids(index) == expected
             assert await ids(index, query=ast.Equals("name", ("Four",))) == ["o4"]

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from msgspec import structs
 
 from thingstead.conformance.aio import until
 from thingstead.conformance.store_bench import A, B, Bench, check, holds, outcome, rows_kept, trimmed_to
@@ -37,19 +38,24 @@ async def an_object_is_stored_as_given(bench: Bench) -> None:
 
 @check
 async def an_update_counts_and_keeps_its_place(bench: Bench) -> None:
-    """+1 at each write; the docid of the first write stays; type, parent and bytes are the new ones."""
+    """+1 at each write; the docid of the first write stays; type, parent and bytes are the new ones. So it is also
+    where the writer took the id for a fresh one."""
     await bench.change(Put(A, "1", "x", 7, b"1", b"old", parent="p"))
     [again] = await bench.change(Put(A, "1", "y", 99, b"2", parent="q"))
     assert again == Changed(rev=2, seq=2, docid=7, created=False)
     assert await bench.store.objects.get(A, "1") == StoredObject(A, "1", "y", 7, 2, b"2", None)
     assert await bench.store.objects.count(A, type="x") == await bench.store.objects.count(A, parent="p") == 0
     assert await bench.store.objects.count(A, type="y", parent="q") == 1
+    [third] = await bench.change(Put(A, "1", "z", 100, b"3", fresh=True))
+    assert third == Changed(rev=3, seq=3, docid=7, created=False)
+    assert await bench.store.objects.get(A, "1") == StoredObject(A, "1", "z", 7, 3, b"3", None)
+    assert [(line.seq, line.type) for line in await bench.store.journal.read(0, 10)] == [(1, "x"), (2, "y"), (3, "z")]
 
 
 @check
 async def expect_is_a_lock(bench: Bench) -> None:
     """None takes what is there, 0 wants nothing there, n wants rev n; for puts and removes, of rows there or not."""
-    for writes, kind in itertools.product((0, 2), ("put", "remove")):
+    for writes, kind in itertools.product((0, 2), ("put", "fresh", "remove")):
         for number in range(6):
             id = f"{kind}{writes}{number}"
             rev = 0
@@ -58,7 +64,8 @@ async def expect_is_a_lock(bench: Bench) -> None:
                 assert isinstance(made, Changed)
                 rev = made.rev
             expect = (None, 0, 1, max(rev - 1, 0), rev, rev + 1)[number]
-            change = bench.put(id, body=b"after", expect=expect) if kind == "put" else Remove(A, id, expect)
+            written = structs.replace(bench.put(id, body=b"after", expect=expect), fresh=kind == "fresh")
+            change = Remove(A, id, expect) if kind == "remove" else written
             [result] = await bench.change(change)
             found = await bench.store.objects.get(A, id)
             if expect not in (None, rev):
@@ -66,7 +73,7 @@ async def expect_is_a_lock(bench: Bench) -> None:
                 assert (found.rev, found.public) == (rev, b"before") if found and rev else found is None
             else:
                 assert outcome(result) == "stored", (kind, rev, expect)
-                if kind == "put":
+                if kind != "remove":
                     assert found is not None
                     assert found.rev == rev + 1 if rev else found.rev > 0
                 else:

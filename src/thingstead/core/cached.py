@@ -115,7 +115,7 @@ class CachedStore:
         if not changes:
             return await self._store.commit(batch)
         start = self._metrics.now()
-        if await self._has_unstored(changes):
+        if (self._unstored or _some_unstored(changes)) and await self._has_unstored(changes):
             async with self._one_by_one:
                 committed = await self._commit_unstored(batch)
         else:
@@ -172,10 +172,10 @@ class CachedStore:
     # --- what has no row
 
     async def _has_unstored(self, changes: Sequence[Change]) -> bool:
+        if _some_unstored(changes):
+            return True
         for change in changes:
-            if isinstance(change, Put) and not change.stored:
-                return True
-            if self._unstored and change.app in self._unstored and change.expect is not None:
+            if change.app in self._unstored and change.expect is not None:
                 held = await self._cache.get(change.app, change.id)
                 if held is not None and is_unstored(held):
                     return True
@@ -368,6 +368,10 @@ class _Objects:
     async def count(self, app: str, *, type: str | None = None, parent: str | None = None) -> int:
         """See the port: rows only."""
         return await self._rows.count(app, type=type, parent=parent)
+
+
+def _some_unstored(changes: Sequence[Change]) -> bool:
+    return any(isinstance(change, Put) and not change.stored for change in changes)
 
 
 def is_unstored(row: StoredObject) -> bool:

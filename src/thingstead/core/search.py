@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from msgspec import structs
+
 from thingstead.core.listeners import tell
 from thingstead.core.metrics import SEARCH, Metrics
 from thingstead.model import objects as model
@@ -73,58 +75,56 @@ class Page:
     last_key: str | None = None
 
 
-class _Pending:
-    """A write that may not be in the snapshot yet."""
-
-    __slots__ = ("change", "shadows", "subject")
-
-    def __init__(self, change: Change, shadows: bool) -> None:
-        self.change = change
-        self.shadows = shadows  # the index may hold an earlier version
-        self.subject: Subject | None = None
-
-    def prepared(self, document: Document) -> Subject:
-        if self.subject is None:
-            self.subject = Subject(document.fields)
-        return self.subject
-
-
 class _Overlay:
     """The pending writes of one app, newest per id."""
 
     def __init__(self) -> None:
-        self.by_id: dict[str, _Pending] = {}
-        self.by_type: dict[str, dict[str, _Pending]] = {}
+        self.by_id: dict[str, Change] = {}
         self.shadowing: set[str] = set()
+        """Ids of which the index may hold an earlier version."""
+        self._by_type: dict[str, dict[str, Document]] = {}
+        self._subjects: dict[str, Subject] = {}  # of those that a search looked at
 
     def add(self, change: Change) -> None:
-        before = self.by_id.get(change.id)
-        # A `new` object replaces nothing in the index, unless an earlier pending write of it gets there first.
-        shadows = before is not None or not (isinstance(change, Document) and change.new)
-        self.remove(change.id)
-        entry = self.by_id[change.id] = _Pending(change, shadows)
-        if shadows:
-            self.shadowing.add(change.id)
+        id = change.id
+        if id in self.by_id:
+            self.remove(id)
+            self.shadowing.add(id)
+        elif not (isinstance(change, Document) and change.new):
+            self.shadowing.add(id)
+        self.by_id[id] = change
         if isinstance(change, Document):
-            self.by_type.setdefault(change.type, {})[change.id] = entry
+            of_type = self._by_type.get(change.type)
+            if of_type is None:
+                of_type = self._by_type[change.type] = {}
+            of_type[id] = change
 
     def remove(self, id: str) -> None:
-        entry = self.by_id.pop(id, None)
-        if entry is None:
-            return
-        self.shadowing.discard(id)
-        if isinstance(entry.change, Document):
-            of_type = self.by_type[entry.change.type]
+        change = self.by_id.pop(id)
+        if self.shadowing:
+            self.shadowing.discard(id)
+        if self._subjects:
+            self._subjects.pop(id, None)
+        if isinstance(change, Document):
+            of_type = self._by_type[change.type]
             del of_type[id]
             if not of_type:
-                del self.by_type[entry.change.type]
+                del self._by_type[change.type]
 
-    def entries(self, type: str | None) -> list[tuple[Document, _Pending]]:
-        found = self.by_id if type is None else self.by_type.get(type, {})
-        return [(entry.change, entry) for entry in found.values() if isinstance(entry.change, Document)]
+    def documents(self, type: str | None) -> list[Document]:
+        """A list of its own."""
+        if type is not None:
+            return list(self._by_type.get(type, {}).values())
+        return [change for change in self.by_id.values() if isinstance(change, Document)]
+
+    def subject(self, document: Document) -> Subject:
+        found = self._subjects.get(document.id)
+        if found is None:
+            found = self._subjects[document.id] = Subject(document.fields)
+        return found
 
     def size(self, type: str | None) -> int:
-        return len(self.by_id) if type is None else len(self.by_type.get(type, ()))
+        return len(self.by_id) if type is None else len(self._by_type.get(type, ()))
 
 
 class Search:
@@ -156,7 +156,7 @@ class Search:
         self._passed = passed
         self._policy = policy or Policy()
         self._overlays: dict[str, _Overlay] = {}
-        self._order: deque[tuple[int, str, str]] = deque()
+        self._order: deque[Change] = deque()
         self._searched = 0
         self._seen = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -181,7 +181,7 @@ class Search:
             touched.update([(change.app, change.id) for change in changes])
         if self._unstored:  # no row was there, but the index may hold an unstored object of the same id
             changes = [
-                replace(each, new=False) if isinstance(each, Document) and each.app in self._unstored else each
+                structs.replace(each, new=False) if isinstance(each, Document) and each.app in self._unstored else each
                 for each in changes
             ]
         for change in changes:
@@ -189,7 +189,7 @@ class Search:
             if overlay is None:
                 overlay = self._overlays[change.app] = _Overlay()
             overlay.add(change)
-            self._order.append((change.seq, change.app, change.id))
+        self._order.extend(changes)
         self._index.enqueue(changes)
         self._seen = max(self._seen, changes[-1].seq)
         self._schedule()
@@ -226,8 +226,8 @@ class Search:
             for change in found:
                 if (change.app, change.id) in touched:
                     continue
-                again = replace(change, new=False) if isinstance(change, Document) else change
-                fresh.append(replace(again, seq=seq))
+                again = structs.replace(change, new=False) if isinstance(change, Document) else change
+                fresh.append(structs.replace(again, seq=seq))
             self._index.enqueue(fresh)
         finally:
             self._refeeding = [other for other in self._refeeding if other is not touched]
@@ -242,7 +242,7 @@ class Search:
         """Forget all objects of an app."""
         overlay = self._overlays.pop(app, None)
         if overlay is not None:
-            self._order = deque(line for line in self._order if line[1] != app)
+            self._order = deque(change for change in self._order if change.app != app)
         await self._index.drop_app(app)
 
     async def recover(
@@ -261,7 +261,7 @@ class Search:
         if position > last or (position < last and await journal.first() > position + 1):
             await self._index.clear()
             async for documents in everything():
-                await self._replay([replace(document, seq=last) for document in documents])
+                await self._replay([structs.replace(document, seq=last) for document in documents])
             self._seen = last
             await self.flush()
             return 0
@@ -276,7 +276,8 @@ class Search:
                     # Bytes in the newest line: an object without a row. In an older one they have had their day.
                     document = found.get(id) if line.public is None else unstored(app, line.public)
                     seq = line.seq
-                    changes.append(Removal(app, id, seq) if document is None else replace(document, seq=seq, new=False))
+                    newer = None if document is None else structs.replace(document, seq=seq, new=False)
+                    changes.append(newer or Removal(app, id, seq))
             await self._replay(sorted(changes, key=lambda change: change.seq))
             position = lines[-1].seq
             self.recovered += len(lines)
@@ -338,13 +339,13 @@ class Search:
                 self._schedule()
 
     def _prune(self, visible: int) -> None:
-        while self._order and self._order[0][0] <= visible:
-            seq, app, id = self._order.popleft()
-            overlay = self._overlays.get(app)
-            if overlay is not None and id in overlay.by_id and overlay.by_id[id].change.seq <= seq:
-                overlay.remove(id)
+        while self._order and self._order[0].seq <= visible:
+            change = self._order.popleft()
+            overlay = self._overlays.get(change.app)
+            if overlay is not None and overlay.by_id.get(change.id) is change:  # else a newer one is pending
+                overlay.remove(change.id)
                 if not overlay.by_id:
-                    del self._overlays[app]
+                    del self._overlays[change.app]
 
     # --- searches
 
@@ -420,11 +421,11 @@ class Search:
         fields: dict[str, JsonObject] = {}
         below: list[str] = []
         for id in ids:
-            entry = overlay.by_id.get(id) if overlay is not None else None
-            if entry is None:
+            change = overlay.by_id.get(id) if overlay is not None else None
+            if change is None:
                 below.append(id)
-            elif isinstance(entry.change, Document):
-                fields[id] = entry.change.fields
+            elif isinstance(change, Document):
+                fields[id] = change.fields
         if below:
             fields.update(await self._index.snapshot().kept(app, below))
         return fields
@@ -524,8 +525,8 @@ def _matching(overlay: _Overlay, request: SearchRequest) -> list[Hit]:
     test = compile_query(request.query)
     return [
         Hit(document.id, document.docid, sort_keys(subject.flat, document.docid, request.sort))
-        for document, entry in overlay.entries(request.type)
-        if test(subject := entry.prepared(document))
+        for document in overlay.documents(request.type)
+        if test(subject := overlay.subject(document))
     ]
 
 

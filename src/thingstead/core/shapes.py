@@ -4,6 +4,7 @@ from thingstead.model import objects as model
 from thingstead.model import shadow as rules
 from thingstead.model.objects import Object
 from thingstead.model.shadow import Shadow
+from thingstead.model.values import JsonObject
 from thingstead.ports.index import Document, Removal
 from thingstead.ports.store import Put, ShadowPut, StoredObject
 
@@ -13,11 +14,14 @@ def object_of(row: StoredObject) -> Object:
     return model.decode(row.app, row.public, row.private, docid=row.docid, rev=row.rev)
 
 
-def document_of(obj: Object, seq: int, *, new: bool = False) -> Document | Removal:
-    """The index's form of an object; a removal if it is not to be found (objects.md 4). `new`: it replaces nothing."""
+def document_of(obj: Object, seq: int, *, new: bool = False, fields: JsonObject | None = None) -> Document | Removal:
+    """The index's form of an object; a removal if it is not to be found (objects.md 4).
+
+    `new`: it replaces nothing. `fields`: its searchable form, where that was made already.
+    """
     if not obj.indexed:
         return Removal(obj.app, obj.id, seq)
-    return Document(obj.app, obj.id, obj.type, obj.docid, seq, obj.searchable(), new)
+    return Document(obj.app, obj.id, obj.type, obj.docid, seq, obj.searchable() if fields is None else fields, new)
 
 
 def document_of_put(put: Put, seq: int, *, new: bool) -> Document | Removal:

@@ -106,6 +106,7 @@ class Work(msgspec.Struct, gc=False):
 
     object: Object
     put: Put
+    fields: JsonObject  # its searchable form
     prepared: Prepared
     op: Op
 
@@ -191,7 +192,7 @@ class Writes:
         own: constraints.Types = tenant.constraints if draft.archived is None else {}  # imports keep all (11.3)
         if broken := self.broken(obj, own):
             raise await _violation(prepared, broken)
-        return Work(obj, self._put(obj, prepared, expect), prepared, op)
+        return _work(obj, prepared, expect, op, fresh=id == str(number))
 
     async def _placed(
         self, app: str, scope: Scope, kind: Kind, type_name: str, id: str, op: Op, chosen: bool
@@ -250,7 +251,7 @@ class Writes:
             await _check_unstored(obj, kind, prepared)
         if validate and (broken := self.broken(obj, tenant.constraints)):
             raise await _violation(prepared, broken)
-        return Work(obj, self._put(obj, prepared, row.rev), prepared, "patch")
+        return _work(obj, prepared, row.rev, "patch")
 
     def restated(self, obj: Object, row: StoredObject | None) -> Work:
         """An object as core itself states it, made of the one of a row or new; a change that shows counts as one."""
@@ -258,7 +259,7 @@ class Writes:
             obj.updated = max(self._clock.now() // 1000, obj.updated or 0)
             obj.version += obj.version > 0
         prepared = Prepared()
-        return Work(obj, self._put(obj, prepared, 0 if row is None else row.rev), prepared, "patch")
+        return _work(obj, prepared, 0 if row is None else row.rev, "patch")
 
     def broken(self, obj: Object, own: constraints.Types) -> list[Broken]:
         """What an object breaks of its app's constraints; if nothing, then of the built-in ones (objects.md 11.3)."""
@@ -267,20 +268,6 @@ class Writes:
             if found:
                 return found
         return constraints.built_in_broken(obj.type, obj.values()) if obj.type in constraints.BUILT_IN else []
-
-    def _put(self, obj: Object, prepared: Prepared, expect: int | None) -> Put:
-        return Put(
-            obj.app,
-            obj.id,
-            obj.type,
-            obj.docid,
-            obj.public(),
-            obj.private(),
-            parent=obj.parentid,
-            expect=expect,
-            keys=prepared.keys,
-            stored=obj.stored,
-        )
 
     async def commit(
         self,
@@ -330,11 +317,13 @@ class Writes:
                 failed.append(work)
                 continue
             work.object.rev, work.object.docid = result.rev, result.docid
-            documents.append(document_of(work.object, result.seq, new=result.created))
+            documents.append(document_of(work.object, result.seq, new=result.created, fields=work.fields))
             outcomes.append(Written(work.object, work.put.public, result.created, work.prepared.once))
-        documents += beside(batch.changes[len(works) :], committed.changes[len(works) :])
+        if len(batch.changes) > len(works):
+            documents += beside(batch.changes[len(works) :], committed.changes[len(works) :])
         self._feed.written(documents)
-        await _undo(failed)
+        if failed:
+            await _undo(failed)
         for n, (work, outcome) in enumerate(zip(works, outcomes, strict=True)):
             if not isinstance(outcome, Written):
                 continue
@@ -371,6 +360,24 @@ class Writes:
             if thing is not None:
                 names.append(subject(obj.app, object_of(thing).parentid or ORPHAN))
         return tuple(names)
+
+
+def _work(obj: Object, prepared: Prepared, expect: int | None, op: Op, *, fresh: bool = False) -> Work:
+    public, fields = obj.forms()
+    put = Put(
+        obj.app,
+        obj.id,
+        obj.type,
+        obj.docid,
+        public,
+        obj.private(),
+        obj.parentid,
+        expect,
+        prepared.keys,
+        obj.stored,
+        fresh,
+    )
+    return Work(obj, put, fields, prepared, op)
 
 
 class Stale(Conflict):

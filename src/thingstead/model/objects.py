@@ -89,14 +89,20 @@ class Object(msgspec.Struct, gc=False):  # JSON has no cycles
         spec = types.spec_of(self.type)
         return {**{k: v for k, v in self.hidden.items() if k in spec.fields}, **self._declared(), **self.custom}
 
+    def uri(self) -> str:
+        """Where it is, below the root of the API."""
+        shown_id = self.id[len(ids.TAG_PREFIX) :] if self.type == "tag" else self.id
+        plural = _escaped_type(types.plural(self.type))
+        return f"/{plural}/{shown_id if shown_id.isdecimal() else quote(shown_id, safe='')}"
+
     def wire(self) -> JsonObject:
         """The flat JSON form that clients see."""
-        out = self._declared()
+        return self._wire(self._declared())
+
+    def _wire(self, out: JsonObject) -> JsonObject:
         out.update(self.custom)
-        plural = types.plural(self.type)
-        shown_id = self.id[len(ids.TAG_PREFIX) :] if self.type == "tag" else self.id
-        out["objectURI"] = f"/{_escaped_type(plural)}/{shown_id if shown_id.isdecimal() else quote(shown_id, safe='')}"
-        out["plural"] = plural
+        out["objectURI"] = self.uri()
+        out["plural"] = types.plural(self.type)
         return out
 
     def public(self) -> bytes:
@@ -109,7 +115,14 @@ class Object(msgspec.Struct, gc=False):  # JSON has no cycles
 
     def searchable(self) -> JsonObject:
         """The form that is indexed: declared fields at the top, custom ones under `properties` (objects.md 6.5)."""
-        out = self._declared()
+        return self._searchable(self._declared())
+
+    def forms(self) -> tuple[bytes, JsonObject]:
+        """The canonical public bytes and the form that is indexed: every write needs both."""
+        declared = self._declared()
+        return dump(self._wire(declared.copy())), self._searchable(declared)
+
+    def _searchable(self, out: JsonObject) -> JsonObject:
         if self.own:
             for name in NEVER_INDEXED:
                 out.pop(name, None)
@@ -167,31 +180,37 @@ def of_searchable(app: str, fields: Mapping[str, Json], *, docid: int = 0) -> Ob
 
 def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> None:
     """Take the envelope's members from a body; null means "not given" (objects.md 2.1)."""
-    if locked:
-        if body.get("timestamp") is not None:
-            obj.timestamp = integer_of(body["timestamp"]) or obj.timestamp
-        if body.get("parentid") is not None:
-            obj.parentid = text_of(body["parentid"])
-        if body.get("creatorid") is not None:
-            obj.creatorid = text_of(body["creatorid"])
-    if body.get("updated") is not None:
-        obj.updated = integer_of(body["updated"])
-    name = body.get("name")
-    if name is not None:
-        obj.name = text_of(name) or obj.name
-    tags = body.get("tags")
-    if tags is not None and obj.type != "vote":  # nobody tags a vote, or votes for one
-        obj.tags = [t for t in map(text_of, tags) if t is not None] if is_array(tags) else obj.tags
-    if body.get("votes") is not None and obj.type != "vote":
-        obj.votes = integer_of(body["votes"])
-    if body.get("version") is not None:
-        obj.version = integer_of(body["version"])
-    if body.get("stored") is not None:
-        obj.stored = flag_of(body["stored"])
-    if body.get("indexed") is not None:
-        obj.indexed = flag_of(body["indexed"])
-    if body.get("cached") is not None:
-        obj.cached = flag_of(body["cached"])
+    for name in ENVELOPE & body.keys():
+        value = body[name]
+        if value is None:
+            continue
+        match name:
+            case "name":
+                obj.name = text_of(value) or obj.name
+            case "tags":
+                if is_array(value) and obj.type != types.VOTE:  # nobody tags a vote, or votes for one
+                    obj.tags = [tag for tag in map(text_of, value) if tag is not None]
+            case "timestamp" if locked:
+                obj.timestamp = integer_of(value) or obj.timestamp
+            case "parentid" if locked:
+                obj.parentid = text_of(value)
+            case "creatorid" if locked:
+                obj.creatorid = text_of(value)
+            case "updated":
+                obj.updated = integer_of(value)
+            case "votes":
+                if obj.type != types.VOTE:
+                    obj.votes = integer_of(value)
+            case "version":
+                obj.version = integer_of(value)
+            case "stored":
+                obj.stored = flag_of(value)
+            case "indexed":
+                obj.indexed = flag_of(value)
+            case "cached":
+                obj.cached = flag_of(value)
+            case _:  # id, type and appid are not the body's to say, as the rest of an existing object's
+                pass
 
 
 def draft(app: str, type_name: str, id: str, body: Mapping[str, Json], *, now_ms: int, docid: int) -> Object:

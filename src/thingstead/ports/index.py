@@ -18,8 +18,7 @@ from thingstead.model.query.sort import SortBy, SortKey
 from thingstead.model.values import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, gc=False):  # JSON has no cycles
     """A version of an object, to be indexed in place of any earlier one of the same (app, id).
 
     `fields` is the searchable form: core and type fields at top level, custom fields under `properties`, nothing
@@ -36,8 +35,7 @@ class Document:
     new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(msgspec.Struct, frozen=True, gc=False):
     """An object that is gone, or no longer indexed."""
 
     app: str

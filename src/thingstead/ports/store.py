@@ -55,6 +55,7 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     expect: int | None = None  # None: whatever is there; 0: must not exist; n: must have rev n
     keys: tuple[Key, ...] | None = None  # the whole set of keys from now on; None keeps the present set
     stored: bool = True  # False: only a journal line that carries the bytes (objects.md 4); a row stays as it is
+    fresh: bool = False  # a hint: the id was made for it, so no row can be expected to be there
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):

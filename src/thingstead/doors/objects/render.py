@@ -5,12 +5,10 @@ Promises: compact JSON, no null members added, an empty object is exactly `{}`.
 
 from collections.abc import AsyncGenerator, Iterable
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
 from thingstead.core.objects import Written
-from thingstead.model import ids, types
 from thingstead.model import objects as model
 from thingstead.model.objects import Object
 from thingstead.model.ownership import Scope, stripped
@@ -108,6 +106,4 @@ def written(result: Written, names: frozenset[str], scope: Scope | None) -> byte
 
 def location(obj: Object) -> Header:
     """The `Location` of a new object."""
-    shown_id = obj.id[len(ids.TAG_PREFIX) :] if obj.type == "tag" else obj.id
-    uri = f"/v1/{quote(types.plural(obj.type), safe='')}/{quote(shown_id, safe='')}"
-    return (b"location", uri.encode())
+    return (b"location", b"/v1" + obj.uri().encode())

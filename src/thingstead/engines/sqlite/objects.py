@@ -32,6 +32,8 @@ def put(tx: Transaction, change: Put) -> Changed | Refused:
     """Check and write one Put (ports.store.Put)."""
     cursor = tx.cursor
     app, id = change.app, change.id
+    if change.fresh and not change.expect and not change.keys and change.stored and (seq := _inserted(tx, change)):
+        return Changed(seq, seq, change.docid, True)
     found = cursor.execute(_FIND, (app, id)).fetchall()
     row, rev, docid, type_, parent = found[0] if found else (0, 0, change.docid, None, None)
     if change.expect is not None and change.expect != rev:
@@ -52,6 +54,19 @@ def put(tx: Transaction, change: Put) -> Changed | Refused:
     if change.keys is not None and (found or change.keys):
         _set_keys(cursor, row, change.keys)
     return Changed(rev, seq, docid, not found)
+
+
+def _inserted(tx: Transaction, change: Put) -> int:
+    """The journal line of a new row; 0 if one is there after all."""
+    seq = tx.seq + 1
+    try:
+        tx.cursor.execute(
+            _INSERT,
+            (change.app, change.id, change.type, change.docid, seq, change.parent, change.public, change.private),
+        )
+    except apsw.ConstraintError:
+        return 0
+    return tx.line("put", change.app, change.id, change.type)
 
 
 def remove(tx: Transaction, change: Remove) -> Changed | Refused:

@@ -4,8 +4,9 @@ Promises: an outcome is reported only after COMMIT returned with the WAL synced;
 the other; if COMMIT or the disk fails, nothing of the group is stored and each gets StoreFailed; a batch that fails by
 its own fault (a value that cannot be stored) fails alone. Memory (sequences, heads) follows only what was committed.
 
-A group of several batches commits in a thread: where many write, there is more to read from sockets meanwhile. A batch
-that is alone commits in the loop: the way to a thread and back takes longer than most syncs.
+A group commits in the loop as long as commits are quick: the way to a thread and back, for the interpreter's lock as
+well, costs the loop more than most syncs take. Where the disk is slow they go to a thread, and the loop goes on.
+While batches are few, and each turn of the loop brings more, the group waits for them: a commit costs as much as two.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 Done: TypeAlias = Callable[[Committed | BaseException], None]
 
 TRIM_SOON = 0.01  # s between slices while there is a backlog to trim
+_FEW = 16  # batches
+_REMEMBERED = 8  # commits, about, that the mean time of one looks back on
 
 
 class Passed(NamedTuple):
@@ -71,6 +74,7 @@ class Writer:
         clock: Clock,
         *,
         group_seconds: float,
+        slow_seconds: float,
         timer: Callable[[], float],
         fresh: Callable[[], None],
         committed: Callable[[Transaction], None],
@@ -81,11 +85,14 @@ class Writer:
         self._heads = heads
         self._clock = clock
         self._group_seconds = group_seconds
+        self._slow_seconds = slow_seconds
+        self._commit_seconds = 0.0  # of late, on the mean
         self._timer = timer
         self._fresh = fresh  # ends the snapshot of the loop's reads
         self._committed = committed  # told after each group
         self._pending: deque[_Entry] = deque()
         self._scheduled = False
+        self._seen = 0  # of those pending, when the loop last came by
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
         self._committing: tuple[_Group, Future[BaseException | None]] | None = None
         self._trim_timer: asyncio.TimerHandle | None = None
@@ -98,10 +105,11 @@ class Writer:
         if self._closed:
             raise StoreFailed("the store is closed")
         self._pending.append((work, done))
-        if not self._scheduled:
-            self._schedule()
+        self._schedule()
 
     def _schedule(self) -> None:
+        if self._scheduled:
+            return
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self._scheduled = True
@@ -109,10 +117,15 @@ class Writer:
 
     def _flush(self) -> None:
         self._scheduled = False
+        if self._seen < len(self._pending) < _FEW:
+            self._seen = len(self._pending)
+            self._schedule()
+            return
+        self._seen = 0
         if not self._pending:
             return
         group = self._write(self._pending)
-        if group is not None and len(group.taken) > 1:
+        if group is not None and self._commit_seconds > self._slow_seconds:
             self._scheduled = True  # until it is committed nothing else is written
             self._committing = group, self._thread.submit(self._commit)
             self._committing[1].add_done_callback(self._committed_apart)
@@ -134,7 +147,7 @@ class Writer:
         self._await_commit()
         self._scheduled = False
         if self._pending:
-            self._flush()
+            self._schedule()
 
     def _await_commit(self) -> None:
         """Wait for the commit in the thread, if there is one, and tell how it went."""
@@ -184,10 +197,12 @@ class Writer:
 
     def _commit(self) -> BaseException | None:
         """What went wrong."""
+        start = self._timer()
         try:
             self._cursor.execute("COMMIT")
         except BaseException as error:
             return error
+        self._commit_seconds += (self._timer() - start - self._commit_seconds) / _REMEMBERED
         return None
 
     def _undo(self, taken: list[_Entry], error: BaseException, *, committing: bool) -> None:

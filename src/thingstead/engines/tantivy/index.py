@@ -15,11 +15,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import tantivy
+from msgspec import structs
 
 from thingstead.engines.tantivy.child import Child
 from thingstead.engines.tantivy.directory import empty, own, read_position, write_position
@@ -270,7 +271,9 @@ class TantivyIndex:
         self._child = Child(self._directory, self._store)
         self._broken = False
         # The one that failed may have committed what it did not answer for: nothing is new.
-        changes = [replace(each, new=False) if isinstance(each, Document) else each for each in self._uncommitted]
+        changes = [
+            structs.replace(each, new=False) if isinstance(each, Document) else each for each in self._uncommitted
+        ]
         self._uncommitted = []
         self._apply(changes)
         if self._broken:
