@@ -293,12 +293,12 @@ async def _emptied(store: SqliteStore) -> bool:
     return not await store.readings.log(0, 1)
 
 
-def test_a_group_commits_beside_the_loop(tmp_path: Path, vfs: Forgetful) -> None:
+def test_where_the_disk_is_slow_a_group_commits_beside_the_loop(tmp_path: Path, vfs: Forgetful) -> None:
     """While the commit of several waits for the disk, the loop reads what was before it, takes more, and tells nobody;
     afterwards each is told in order, and a read sees all."""
 
     async def main() -> None:
-        store = open_store(tmp_path, vfs.name, Options())
+        store = open_store(tmp_path, vfs.name, Options(slow_seconds=0))
         await store.commit(batch(1))
         told: list[int] = []
         vfs.fault = "hold"
