@@ -322,7 +322,7 @@ def test_where_the_disk_is_slow_a_group_commits_beside_the_loop(tmp_path: Path, 
 
 def test_closing_waits_for_the_commit_beside_the_loop(tmp_path: Path, vfs: Forgetful) -> None:
     async def main() -> None:
-        store = open_store(tmp_path, vfs.name, Options())
+        store = open_store(tmp_path, vfs.name, Options(slow_seconds=0))
         told: list[int] = []
         vfs.fault = "hold"
         for number in (1, 2):

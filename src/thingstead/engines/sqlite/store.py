@@ -39,7 +39,7 @@ class Options(msgspec.Struct, frozen=True):
     """Fixed values that tests and unusual machines change."""
 
     group_seconds: float = 0.005  # a group takes no further batch after this
-    slow_seconds: float = 0.002  # commits that take longer, on the mean of late, leave the loop
+    slow_seconds: float = 0.002  # commits that take as long, on the mean of late, leave the loop; 0: all
     merge_rows: int = 200_000  # unmerged rows that start a merge
     merge_quiet: float = 60.0  # s without a reading that start one
     merge_slice: int = 10_000  # rows of one transaction of the merge

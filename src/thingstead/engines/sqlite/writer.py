@@ -125,7 +125,7 @@ class Writer:
         if not self._pending:
             return
         group = self._write(self._pending)
-        if group is not None and self._commit_seconds > self._slow_seconds:
+        if group is not None and self._commit_seconds >= self._slow_seconds:
             self._scheduled = True  # until it is committed nothing else is written
             self._committing = group, self._thread.submit(self._commit)
             self._committing[1].add_done_callback(self._committed_apart)
