@@ -4,6 +4,7 @@ owner, and however much it is handed, the event loop goes on.
 
 import asyncio
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -246,3 +247,25 @@ def test_a_child_that_hangs_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
         assert await ids(index) == ["o1"]
 
     with_index(tmp_path, work)
+
+
+def test_what_merges_have_used_goes_back_to_the_system() -> None:
+    """Also what lies below something that is still held; nothing is broken where the C library is another one."""
+    code = """
+from thingstead.engines.tantivy.indexer import give_back
+
+def private():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+used = [b"x" * 1000 + bytes([n % 256]) for n in range(100_000)]
+last = used[-1]
+used.clear()
+before = private()
+give_back()
+print(before, private())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    if platform.libc_ver()[0] == "glibc":
+        assert after < before - 90_000

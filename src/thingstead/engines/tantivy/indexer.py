@@ -29,6 +29,7 @@ from thingstead.ports.index import Document
 
 _HEAP = 50_000_000
 _READ = 256 * 1024
+_TRIM_SECONDS = 30.0
 
 
 class _Indexer:
@@ -37,6 +38,7 @@ class _Indexer:
         self._store = store
         self._refused = 0
         self._changed = False
+        self._trimmed = time.monotonic()
         self._writer = _writer(tantivy.Index(schema(), str(directory), reuse=True))
 
     def apply(self, changes: list[list[Any]]) -> None:
@@ -70,6 +72,13 @@ class _Indexer:
         refused, self._refused = self._refused, 0
         return {"seq": seq, "refused": refused}
 
+    def tidy(self) -> None:
+        """To be called between commits; costs a few milliseconds at times."""
+        now = time.monotonic()
+        if now - self._trimmed >= _TRIM_SECONDS:
+            self._trimmed = now
+            give_back()
+
     def close(self) -> None:
         """Finish merging."""
         self._writer.wait_merging_threads()
@@ -85,6 +94,15 @@ def _writer(index: tantivy.Index) -> tantivy.IndexWriter:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
+
+
+def give_back() -> None:
+    """Return free memory to the system. glibc would keep most of what a merge of segments has used, for ever."""
+    import ctypes  # seldom needed, and not small
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
+    if trim is not None:
+        trim(0)
 
 
 def _frames(source: BinaryIO) -> Iterator[Any]:
@@ -127,6 +145,7 @@ def main(directory: Path, store: str) -> None:
                 return
             else:
                 answer(indexer.commit(message))
+                indexer.tidy()
     except BrokenPipeError:
         return
     except BaseException as error:  # pyo3's panics are no Exceptions
