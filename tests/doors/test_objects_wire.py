@@ -178,6 +178,13 @@ def test_versions_lock(app: Client) -> None:
     assert [o["id"] for o in some.json()] == ["p1"]
 
 
+def test_a_negative_version_is_never_shown(app: Client) -> None:
+    assert app.send("POST", "/v1/locked", {"id": "negative", "version": -1}).json()["version"] == 0
+    assert app.send("POST", "/v1/_batch", [{"id": "negative", "version": -7}]).json()[0]["version"] == 0
+    assert app.send("PUT", "/v1/locked/negative", {"version": -1}).json()["version"] == 0
+    assert app.send("GET", "/v1/locked/negative").json()["version"] == 0
+
+
 # --- batches
 
 

@@ -99,6 +99,8 @@ A, B, C, D = (words(letter) for letter in "abcd")
         ("age:>=-5", ast.Range("age", "-5", None)),
         ("age:<5", ast.Range("age", None, "5", True, False)),
         ('age:<="x y"', ast.Range("age", None, "x y")),
+        ("age:(>4 <=8)", either(ast.Range("age", "4", None, False, True), ast.Range("age", None, "8"))),
+        ("age:((>4) 5) >5", either(either(ast.Range("age", "4", None, False, True), words("5", "age")), words(">5"))),
         # boosts change nothing
         ("roof^2", words("roof")),
         ("roof~1^2.5", ast.Fuzzy(None, "roof", 1)),

@@ -202,7 +202,7 @@ def _read_envelope(obj: Object, body: Mapping[str, Json], *, locked: bool) -> No
                 if obj.type != types.VOTE:
                     obj.votes = integer_of(value)
             case "version":
-                obj.version = integer_of(value)
+                obj.version = max(0, integer_of(value))  # -1 is Para's own mark, never shown
             case "stored":
                 obj.stored = flag_of(value)
             case "indexed":

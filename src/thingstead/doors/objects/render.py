@@ -48,7 +48,7 @@ class Answer(msgspec.Struct):
         fields = list(self.headers)
         if self.stream is None:
             fields.insert(0, (b"content-length", b"%d" % len(self.body)))
-        if self.body or self.stream is not None:
+        if self.body or self.stream is not None or self.content_type != JSON:  # an empty text is one
             fields.append((b"content-type", self.content_type))
         if cors:
             fields.extend(_ORIGIN)

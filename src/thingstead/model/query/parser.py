@@ -77,14 +77,20 @@ def _unicode(digits: str) -> str:
 
 def _tokens(text: str) -> list[_Token]:
     found: list[_Token] = []
+    groups = [False]  # of each open parenthesis, and of the whole: whether a field stands before it
     position = 0
     while position < len(text):
         char = text[position]
         if char in _BLANK:
             position += 1
             continue
-        token = _token(text, position, char, found[-1].kind if found else "end")
+        of_field = groups[-1] or (bool(found) and found[-1].kind == ":")
+        token = _token(text, position, char, of_field)
         found.append(token)
+        if token.kind == "(":
+            groups.append(of_field)
+        elif token.kind == ")" and len(groups) > 1:
+            groups.pop()
         if len(found) > MAX_TOKENS:
             raise InvalidQuery(f"a query may have {MAX_TOKENS} words and signs")
         position = token.start
@@ -92,9 +98,9 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
-def _token(text: str, position: int, char: str, before: _Kind) -> _Token:
-    """The token at `position`; its `start` is where the next one may start."""
-    if before == ":" and char in "<>" and (hit := _COMPARED.match(text, position)):
+def _token(text: str, position: int, char: str, of_field: bool) -> _Token:
+    """The token at `position`, after `field:` or within its parentheses; its `start` is where the next may start."""
+    if of_field and char in "<>" and (hit := _COMPARED.match(text, position)):
         sign, end = hit[1], hit[2]
         low, high = (end, "*") if sign[0] == ">" else ("*", end)
         inclusive = len(sign) == 2
