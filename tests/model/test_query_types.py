@@ -153,6 +153,7 @@ def test_similar_is_seventy_percent_of_the_terms_best_first() -> None:
         ({"page": "0", "limit": "5"}, Pager(0, 5)),
         ({"page": "-3", "limit": "-5"}, Pager(3, 5)),
         ({"page": "5000", "limit": "5000"}, Pager(1000, 256)),
+        ({"page": "9" * 30, "limit": "-" + "9" * 30}, Pager(1000, 256)),
         ({"page": "x", "limit": "1.5"}, Pager()),
         ({"limit": "0"}, Pager(0, 0)),
         ({"desc": "1"}, Pager(sort=(SortBy("timestamp", False),))),

@@ -22,7 +22,7 @@ from thingstead.model.query.sort import SortBy, parse_sort
 Params: TypeAlias = Mapping[str, Sequence[str]]
 """Query parameters, repeated keys as lists, in order."""
 
-_INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*[+-]?\d{1,99}\s*", re.ASCII)
 _CURSOR = re.compile(r"\s*-?\d{1,19}\s*", re.ASCII)
 _MOST_TERMS = 25
 
