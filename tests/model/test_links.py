@@ -92,6 +92,11 @@ def linker(**other: Json) -> JsonObject:
         ("properties.text", "secret", False),
         ("text", "hello", False),
         ("properties.n", "[4 TO 6]", True),
+        ("", "name:gordon", True),
+        ("", "nstd.name:gordon", True),
+        ("", "name:me", False),
+        ("name", "properties.n:>4 AND gordon", True),
+        ("", "properties.text:(NOT hello)", False),
     ],
 )
 def test_a_search_looks_at_the_other_object_only(field: str, q: str, found: bool) -> None:

@@ -103,13 +103,17 @@ def links_of(id: str, other_type: str = "") -> ast.Query:
     return ast.Equals(MARKS, (clean(_mark(other_type, id)),))
 
 
+def _of_snapshot(field: str) -> str:
+    return field if field.startswith(f"{SNAPSHOTS}.") else f"{SNAPSHOTS}.{field}"
+
+
 def linked(id: str, type2: str, params: Params, limits: Limits) -> Find:
     """The linkers that a request for linked objects of type2 means: `q` searches what they keep of the other object, in
-    `field` (blank: anywhere); with `count` only how many there are. Raises InvalidQuery."""
+    `field` (blank: anywhere) where it names no field itself; with `count` only how many. Raises InvalidQuery."""
     field, q = clean(_first(params, "field").strip()), _first(params, "q")
     query = links_of(id, type2)
     if q.strip() and q.strip() != "*":
-        inner = parse_query(q, f"{SNAPSHOTS}.{field}" if field else None)
+        inner = ast.mapped(parse_query(q, field or None), lambda part: ast.renamed(part, _of_snapshot))
         if "count" not in params:
             query = ast.every(query, ast.Nested(SNAPSHOTS, inner, without=id))
     return Find(query, LINKER, pager(params, limits), "count" in params)
