@@ -1,12 +1,16 @@
 """Users and guests at the doors beside `/v1`: a closed door decides as the matching path at `/v1`
 (doors.md 28; identity.md 10)."""
 
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 from support.agent_doors import TENANT, open_doors
 from support.aio import run
@@ -17,8 +21,26 @@ from support.people import granted, sign_in
 from thingstead.core.backend import Backend
 from thingstead.core.ingest import Report
 from thingstead.core.kinds.base import Draft
+from thingstead.model.errors import Forbidden
 
+SECONDS = 5
 WRITES = ["POST", "PUT", "PATCH", "DELETE"]
+
+
+class _Streaming(NamedTuple):
+    """An app with a thing, and the stream of that."""
+
+    api: Chain
+    url: str
+    thing: str
+    secret: str
+
+    def listen(self, **headers: str) -> ClientConnection:
+        return connect(self.url, additional_headers=headers, open_timeout=SECONDS, close_timeout=SECONDS)
+
+    def report(self, temp: float) -> None:
+        report = Report(app="farm", thing=self.thing, reported={"temp": temp})
+        self.api.server.run(self.api.server.backend.ingest.report(report))
 
 
 async def made(backend: Backend, app: str, type: str, **body: Any) -> str:
@@ -101,6 +123,102 @@ def test_streams(tmp_path: Path) -> None:
             with connect(url, additional_headers=bearer, open_timeout=10, close_timeout=10):
                 pass
             do(revoked(backend, "farm"))
+
+
+@contextmanager
+def _streaming(tmp_path: Path) -> Iterator[_Streaming]:
+    with chain(tmp_path) as api:
+        backend, do = api.server.backend, api.server.run
+        _, secret = do(backend.tenants.create("farm"))
+        thing = do(made(backend, "farm", "thing", name="kit", serviceBroker="Local"))
+        yield _Streaming(api, f"{api.url.replace('http', 'ws')}/chain/farm/ws/device-{thing}", thing, secret)
+
+
+ENDS: dict[str, Callable[[Backend, str], Awaitable[Any]]] = {
+    "grant": lambda backend, user: backend.tenants.revoke("farm", user),
+    "another grant": lambda backend, user: backend.tenants.grant("farm", user, "thing", ["POST"]),
+    "token": lambda backend, user: backend.users.replace_token_secret("farm", user),
+    "account": lambda backend, user: backend.objects.patch("farm", user, {"active": False}, owner("farm")),
+    "user": lambda backend, user: backend.objects.delete("farm", user, owner("farm")),
+    "app's keys": lambda backend, _: backend.tenants.new_keys("farm"),
+    "app": lambda backend, _: backend.objects.patch("para", "app:farm", {"active": False}, owner("para")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_stream_ends_with_the_right_to_it(tmp_path: Path, end: str) -> None:
+    """Nothing that happens later is heard, though it was accepted before the stream was closed."""
+    with _streaming(tmp_path) as here:
+        backend, do = here.api.server.backend, here.api.server.run
+        jane = do(sign_in(backend, "farm", "jane"))
+        do(granted(backend, "farm", jane.user.id, thing=["GET"]))
+        with here.listen(Authorization=f"Bearer {jane.token}") as stream:
+            here.report(1)
+            assert json.loads(stream.recv(SECONDS))["value"] == 1
+
+            async def ended() -> None:
+                await ENDS[end](backend, jane.user.id)
+                with suppress(Forbidden):
+                    await backend.ingest.report(Report(app="farm", thing=here.thing, reported={"temp": 2}))
+
+            do(ended())
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(SECONDS)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+        with pytest.raises(InvalidStatus):
+            here.listen(Authorization=f"Bearer {jane.token}")
+
+
+def test_who_keeps_the_right_to_a_stream_misses_nothing(tmp_path: Path) -> None:
+    """The app itself, an administrator and another user, while grants come and go around them."""
+    with _streaming(tmp_path) as here:
+        backend, do = here.api.server.backend, here.api.server.run
+        boss = do(sign_in(backend, "farm", "boss", "admins"))
+        joe = do(sign_in(backend, "farm", "joe"))
+        do(granted(backend, "farm", joe.user.id, thing=["GET"]))
+        secret = f"app:farm:{here.secret}".encode()
+        ways = [f"Bearer {boss.token}", f"Bearer {joe.token}", f"Basic {base64.b64encode(secret).decode()}"]
+        with ExitStack() as stack:
+            streams = [stack.enter_context(here.listen(Authorization=way)) for way in ways]
+
+            async def busy() -> None:
+                for n in range(1, 21):
+                    await backend.tenants.grant("farm", f"u{n}", "thing", ["GET"])
+                    await backend.ingest.report(Report(app="farm", thing=here.thing, reported={"temp": n}))
+
+            do(busy())
+            for stream in streams:
+                got = [json.loads(stream.recv(SECONDS))["value"] for _ in range(20)]
+                assert got == list(range(1, 21))
+
+
+def test_streams_of_apps_and_strangers_end(tmp_path: Path) -> None:
+    """An app's when its keys are replaced, a thing's when its credentials are, a stranger's when the door is closed."""
+    with _streaming(tmp_path) as here:
+        backend, do = here.api.server.backend, here.api.server.run
+        do(backend.tenants.put_setting("farm", "hypermedia.read", "open"))
+        details = do(backend.things.credentials("farm", here.thing, owner("farm")))
+        device = f"{details['thingName']}:{details['secret']}"
+        app = f"app:farm:{here.secret}"
+        basic = {
+            name: f"Basic {base64.b64encode(text.encode()).decode()}" for name, text in (("d", device), ("a", app))
+        }
+
+        def ends(stream: ClientConnection) -> None:
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(SECONDS)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+
+        with here.listen() as stranger, here.listen(Authorization=basic["d"]) as thing:
+            do(backend.things.credentials("farm", here.thing, owner("farm")))
+            ends(thing)
+            do(backend.tenants.put_setting("farm", "hypermedia.read", "auth"))
+            ends(stranger)
+        with here.listen(Authorization=basic["a"]) as stream:
+            do(backend.tenants.new_keys("farm"))
+            ends(stream)
 
 
 def _elsewhere(api: Chain, token: str) -> int:

@@ -268,6 +268,18 @@ class Identity:
         _check_active(await self._tenants.get(row.app))
         return Principal("thing", row.app, row.id)
 
+    async def still(self, principal: Principal) -> Principal:
+        """A user or an app that was proven before, as it is now. Raises Unauthenticated, Forbidden, AppNotFound."""
+        _check_active(await self._tenants.get(principal.app))
+        if principal.kind != "user":
+            return principal
+        row = await self._store.objects.get(principal.app, principal.id)
+        user = object_of(row) if row is not None and row.type == "user" else None
+        if user is None or user.own.get("active") is not True:
+            raise Unauthenticated("the user is not active", details={"rule": "active", "actor": principal.id})
+        groups = user.own.get("groups")
+        return msgspec.structs.replace(principal, groups=groups if isinstance(groups, str) else "")
+
     def check_active(self, app: App) -> None:
         """Refuse an app that is not active (identity.md 3.4). Raises Forbidden."""
         _check_active(app)

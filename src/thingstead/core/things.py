@@ -40,12 +40,13 @@ class Things:
         kind.moved = self._moved
         self.revocations = 0
         """Grows whenever credentials end, or creator or parent change: look again at who was let in while it grew."""
-        self._revoked: Callable[[str, str], None] | None = None
+        self._told_revoked: list[Callable[[str, str], None]] = []
         self._told_moved: list[Callable[[str, str], None]] = []
 
-    def on_revoked(self, hook: Callable[[str, str], None]) -> None:
-        """Have `hook(app, thing)` called when credentials of a thing end: whoever holds live sessions closes them."""
-        self._revoked = hook
+    def on_revoked(self, told: Callable[[str, str], None]) -> None:
+        """Have `told(app, thing)` called when credentials of a thing end: whoever holds live sessions closes them; it
+        must be quick."""
+        self._told_revoked.append(told)
 
     def on_moved(self, told: Callable[[str, str], None]) -> None:
         """Have `told(app, thing)` called when who may reach a thing may have changed: its creator, its parent, or that
@@ -192,8 +193,8 @@ class Things:
 
     def _credentials_ended(self, app: str, thing: str) -> None:
         self._moved(app, thing)
-        if self._revoked is not None:
-            self._revoked(app, thing)
+        for told in self._told_revoked:
+            told(app, thing)
 
     def _moved(self, app: str, thing: str) -> None:
         self.revocations += 1

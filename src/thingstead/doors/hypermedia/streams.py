@@ -3,19 +3,23 @@
 Promises: only what is durable; per sensor in the order of acceptance; a message about a resource is the document that a
 GET by the same client gives, and its hrefs are textually those. A client that lags more than `chain.ws_queue` messages
 is closed with 1013, all are closed with 1001 when the server ends. Nothing is replayed.
+
+Wherever rights of somebody may have changed they are asked about again, as MQTT's are (doors.md 26), and nothing is
+sent meanwhile; who has lost them is closed with 1008. A token, and an app's secret, must still hold then; of a user who
+showed a password, the user must still be active.
 """
 
 import asyncio
-from collections import OrderedDict
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import structlog
 
 from thingstead.core.backend import Backend
 from thingstead.doors.gate import Gate
-from thingstead.doors.hypermedia import render
 from thingstead.doors.hypermedia.errors import Refusal, refusal
-from thingstead.doors.hypermedia.read import Reader, device_view, site_view
+from thingstead.doors.hypermedia.frames import Frames
+from thingstead.doors.hypermedia.read import Reader
 from thingstead.doors.hypermedia.request import Bases, headers_of, target
 from thingstead.model.errors import (
     AppNotFound,
@@ -27,11 +31,9 @@ from thingstead.model.errors import (
     Unavailable,
 )
 from thingstead.model.events import Event, ObjectChanged, Reported, everything, subject
-from thingstead.model.hypermedia import documents
 from thingstead.model.hypermedia.links import Base
-from thingstead.model.objects import Object, decode
-from thingstead.model.principals import NOBODY
-from thingstead.model.readings import columns
+from thingstead.model.objects import Object
+from thingstead.model.principals import NOBODY, Principal
 from thingstead.model.rights import Right
 from thingstead.ports.hub import Listener
 from thingstead.transports.http import Receive, Scope, Send, bound_to_loopback
@@ -41,7 +43,7 @@ log = structlog.get_logger("hypermedia.streams")
 GOING_AWAY: Final = 1001
 TRY_LATER: Final = 1013
 FAILED: Final = 1011
-_KEPT: Final = 256  # events whose frames are kept for further listeners
+NO_RIGHT: Final = 1008
 _CLOSING: Final = 5  # seconds that closing all streams may take
 _TYPES: Final = {
     "site": "site",
@@ -50,68 +52,6 @@ _TYPES: Final = {
     "scalar_sensor": "sensor",
     "metadata": "metadata",  # advertised, yet nothing happens to it (D7)
 }
-
-Frame = tuple[str, str]
-"""Id of the sensor or object that a message is about, and its text."""
-
-
-class Frames:
-    """The messages of events, encoded once for all listeners that see the same base."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._readings: OrderedDict[tuple[int, Base], tuple[Event, list[Frame]]] = OrderedDict()
-        self._changes: OrderedDict[tuple[int, Base], tuple[Event, asyncio.Task[list[Frame]]]] = OrderedDict()
-
-    async def of(self, event: Event, base: Base) -> list[Frame]:
-        """The messages of an event, in order."""
-        key = (id(event), base)  # the event is kept beside its frames, so its address stays its own
-        if isinstance(event, Reported):
-            made = self._readings.get(key)
-            if made is None:
-                made = self._readings[key] = (event, _reported(event, base))
-                _trim(self._readings)
-            return made[1]
-        if event.op == "delete":
-            return []
-        making = self._changes.get(key)
-        if making is None:
-            making = self._changes[key] = (event, asyncio.ensure_future(self._changed(event, base)))
-            _trim(self._changes)
-        return await asyncio.shield(making[1])
-
-    async def _changed(self, event: ObjectChanged, base: Base) -> list[Frame]:
-        try:
-            document = await self._resource(event, base)
-        except NotFound:  # it was never numeric, or is gone already
-            return []
-        return [] if document is None else [(event.id, render.encode(document).decode())]
-
-    async def _resource(self, event: ObjectChanged, base: Base) -> Any:
-        reader = Reader(self._backend, event.app)
-        if event.type == "site":
-            return documents.site(base, site_view(decode(event.app, event.public)))
-        if event.type == "thing":
-            thing = decode(event.app, event.public)
-            return documents.device(base, device_view(thing, (await reader.sites_of([thing]))[thing.id]))
-        if event.type == "sensor":
-            return documents.sensor(base, (await reader.sensor(event.id))[0])
-        return None
-
-
-def _reported(event: Reported, base: Base) -> list[Frame]:
-    frames: list[Frame] = []
-    for point in event.points:
-        row = columns(point.value)
-        if point.sensor and row is not None and row[0] is not None:
-            document = documents.reading(base, point.sensor, row[0], point.time)
-            frames.append((point.sensor, render.encode(document).decode()))
-    return frames
-
-
-def _trim(kept: OrderedDict[Any, Any]) -> None:
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)
 
 
 class _Scope:
@@ -171,6 +111,59 @@ class _Scope:
         return not self._sites.get(parent, False)
 
 
+class _Stream:
+    """One connection: what it listens to, and whether it still may."""
+
+    def __init__(
+        self, listener: Listener, actor: Principal, app: str, belongs: _Scope, again: Callable[[], Awaitable[_Scope]]
+    ) -> None:
+        self.listener = listener
+        self.actor = actor
+        self.app = app
+        self._belongs: _Scope | None = belongs
+        self._again = again
+        self._asked = 0
+        self._reviewing: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        """It may no more."""
+        self._belongs = None
+        self.listener.close()
+
+    def review(self) -> None:
+        """Ask again whether it may."""
+        self._asked += 1
+        if self._reviewing is None and self._belongs is not None:
+            self._reviewing = asyncio.ensure_future(self._review())
+
+    def forget(self) -> None:
+        """The connection is gone."""
+        self.listener.close()
+        if self._reviewing is not None:
+            self._reviewing.cancel()
+
+    async def belongs(self) -> _Scope | None:
+        """What belongs to the stream as rights are now; None if it may be listened to no more."""
+        while self._reviewing is not None:
+            await asyncio.shield(self._reviewing)
+        return self._belongs
+
+    async def _review(self) -> None:
+        try:
+            asked = -1
+            while asked != self._asked:
+                asked = self._asked
+                belongs = await self._again()
+                if self._belongs is not None:
+                    self._belongs = belongs
+        except Exception as error:  # closed rather than left open unseen
+            if not isinstance(error, ThingsteadError):
+                log.exception("rights could not be asked again")
+            self.end()
+        finally:
+            self._reviewing = None
+
+
 class Streams:
     """Serves the WebSocket handshakes of the door."""
 
@@ -179,17 +172,23 @@ class Streams:
         self._gate = gate
         self._bases = bases
         self._frames = Frames(backend)
-        self._open: dict[asyncio.Task[None], Listener] = {}
+        self._open: dict[asyncio.Task[None], _Stream] = {}
         self._ending = False
+        self._changes = 0  # grows whenever rights of somebody change
+        backend.tenants.watch(self._app_changed)
+        backend.token_secrets.on_changed(self._user_changed)
+        backend.token_secrets.on_ended(self._user_ended)
+        backend.things.on_moved(self._thing_moved)
+        backend.things.on_revoked(self._thing_ended)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, from handshake to close."""
         if (await receive())["type"] != "websocket.connect":
             return
+        before = self._changes
         try:
             self._gate.enter(scope)
-            belongs, base = await self._locate(scope)
-            listener = await self._listen(belongs.subjects())
+            stream, base = await self._locate(scope)
         except ThingsteadError as error:
             await _deny(scope, send, refusal(self._gate.refused(scope, error), None))
             return
@@ -197,12 +196,14 @@ class Streams:
             log.exception("handshake failed", path=scope["path"])
             await _deny(scope, send, refusal(ThingsteadError("the server failed"), None))
             return
-        task = asyncio.ensure_future(self._send(listener, belongs, base, send))
-        self._open[task] = listener
+        task = asyncio.ensure_future(self._send(stream, base, send))
+        self._open[task] = stream
+        if before != self._changes:  # it was let in by what may not hold any more
+            stream.review()
         try:
             await _until_gone(receive, task)
         finally:
-            listener.close()
+            stream.forget()
             task.cancel()
             await asyncio.wait([task])
             del self._open[task]
@@ -210,10 +211,45 @@ class Streams:
     async def close(self) -> None:
         """Send what is queued, then tell every client that the server goes away. Call before the listener closes."""
         self._ending = True
-        for listener in list(self._open.values()):
-            listener.close()
+        for stream in list(self._open.values()):
+            stream.listener.close()
         if self._open:
             await asyncio.wait(list(self._open), timeout=_CLOSING)
+
+    # --- rights that may have changed
+
+    def _of(self, app: str, kinds: str = "", id: str = "") -> list[_Stream]:
+        """The streams of an app, or of a kind of callers of it, or of one; a change is counted."""
+        self._changes += 1
+        return [
+            one
+            for one in self._open.values()
+            if one.app == app or one.actor.app == app
+            if not kinds or one.actor.kind in kinds.split()
+            if not id or one.actor.id == id
+        ]
+
+    def _app_changed(self, app: str) -> None:
+        for stream in self._of(app):
+            stream.review()
+
+    def _user_changed(self, app: str, user: str) -> None:
+        for stream in self._of(app, "user", user):
+            stream.review()
+
+    def _user_ended(self, app: str, user: str) -> None:
+        for stream in self._of(app, "user", user):
+            stream.end()
+
+    def _thing_moved(self, app: str, _thing: str) -> None:
+        for stream in self._of(app, "user guest"):
+            stream.review()
+
+    def _thing_ended(self, app: str, thing: str) -> None:
+        for stream in self._of(app, "thing", thing):
+            stream.end()
+
+    # --- one stream
 
     async def _listen(self, subjects: list[str]) -> Listener:
         """A listener, unless the server is going away meanwhile. Raises Unavailable."""
@@ -223,8 +259,8 @@ class Streams:
             raise Unavailable("the server is going away")
         return listener
 
-    async def _locate(self, scope: Scope) -> tuple[_Scope, Base]:
-        """The stream that a handshake names. Raises NotFound, Unauthenticated, Forbidden."""
+    async def _locate(self, scope: Scope) -> tuple[_Stream, Base]:
+        """The stream that a handshake names. Raises NotFound, Unauthenticated, Forbidden, Unavailable."""
         where = target(scope)
         headers = headers_of(scope)
         base = self._bases.of(scope, headers, where.prefix)
@@ -233,33 +269,63 @@ class Streams:
         kind, _, id = where.segments[1].partition("-")
         if kind not in _TYPES or not id:
             raise NotFound("Not Found")
-        app = where.app if where.app is not None else self._backend.tenants.default
-        tenant = await self._backend.tenants.get(app)
-        reader = Reader(self._backend, app)
-        access, loopback = self._backend.access, bound_to_loopback(scope)
+        tenants, loopback = self._backend.tenants, bound_to_loopback(scope)
+        app = where.app if where.app is not None else tenants.default
+        await tenants.get(app)
         try:
-            actor = await access.principal(headers)
+            actor = await self._backend.access.principal(headers)
         except (Unauthenticated, Forbidden, AppNotFound):
             actor = NOBODY
         self._gate.known(scope, actor)
+        belongs = await self._scope(actor, app, kind, id, loopback=loopback)
+        known = tenants.cached(actor.app)
+        secret = known.secret if known is not None else ""
+
+        async def again() -> _Scope:
+            now = await self._proven(actor, headers, secret)
+            return await self._scope(now, app, kind, id, loopback=loopback)
+
+        return _Stream(await self._listen(belongs.subjects()), actor, app, belongs, again), base
+
+    async def _scope(self, actor: Principal, app: str, kind: str, id: str, *, loopback: bool) -> _Scope:
+        """What belongs to a stream, if `actor` may have it. Raises NotFound, Unauthenticated, Forbidden."""
+        tenant = await self._backend.tenants.get(app)
+        reader = Reader(self._backend, app)
         thing: str | None = None
         if actor.kind == "thing":
             thing = id if kind == "device" else (await reader.sensor(id))[0].device if "sensor" in kind else None
         rights = await _stands_for(reader, kind, id) if actor.kind in ("user", "guest") else ()
-        await access.check(actor, app, "hypermedia", "read", loopback=loopback, thing=thing, rights=rights)
+        await self._backend.access.check(
+            actor, app, "hypermedia", "read", loopback=loopback, thing=thing, rights=rights
+        )
         reader = Reader(self._backend, app, tenant.scope(actor))
         obj = (await reader.sensor(id))[1] if _TYPES[kind] == "sensor" else await reader.one(_TYPES[kind], id)
         default = obj.type == "site" and obj.id == await reader.default_site_id()
-        return _Scope(reader, obj, default), base
+        return _Scope(reader, obj, default)
 
-    async def _send(self, listener: Listener, belongs: _Scope, base: Base, send: Send) -> None:
+    async def _proven(self, actor: Principal, headers: Mapping[str, str], secret: str) -> Principal:
+        """Who listens, as it is now; `secret` is what its app had. Raises Unauthenticated, Forbidden, AppNotFound."""
+        backend = self._backend
+        if actor.kind == "nobody":
+            return actor
+        if headers.get("authorization", "").strip()[:6].lower() == "bearer":
+            return await backend.access.principal(headers)
+        now = await backend.identity.still(actor)
+        if actor.kind == "app" and (await backend.tenants.get(actor.app)).secret != secret:
+            raise Unauthenticated("the app has new keys", details={"rule": "secret", "actor": actor.id})
+        return now
+
+    async def _send(self, stream: _Stream, base: Base, send: Send) -> None:
         await send({"type": "websocket.accept"})
         code = GOING_AWAY
         try:
-            async for event in listener:
+            async for event in stream.listener:
                 for id, text in await self._frames.of(event, base):
-                    if await belongs.has(event, id):
+                    belongs = await stream.belongs()
+                    if belongs is not None and await belongs.has(event, id):
                         await send({"type": "websocket.send", "text": text})
+            if await stream.belongs() is None:
+                code = NO_RIGHT
         except CutOff:
             code = TRY_LATER
         except OSError:  # the client is gone

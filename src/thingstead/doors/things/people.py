@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from thingstead.core.backend import Backend
-from thingstead.core.shapes import object_of
 from thingstead.core.tenants import App
 from thingstead.model.errors import Forbidden, LimitReached, NotFound, ThingsteadError, Unauthenticated
 from thingstead.model.grants import Reach, people_rights, thing_named
@@ -69,16 +68,8 @@ class People:
     async def asker(self, principal: Principal) -> Asker:
         """A user or an app as it is now. Raises Unauthenticated, Forbidden, AppNotFound."""
         backend = self._backend
-        tenant = await backend.tenants.get(principal.app)
-        backend.identity.check_active(tenant)
-        if principal.kind == "user":
-            row = await backend.store.objects.get(principal.app, principal.id)
-            user = object_of(row) if row is not None and row.type == "user" else None
-            if user is None or user.own.get("active") is not True:
-                raise Unauthenticated("the user is not active", details={"rule": "active", "actor": principal.id})
-            groups = user.own.get("groups")
-            principal = msgspec.structs.replace(principal, groups=groups if isinstance(groups, str) else "")
-        return Asker(tenant, principal)
+        principal = await backend.identity.still(principal)
+        return Asker(await backend.tenants.get(principal.app), principal)
 
     async def reached(self, asker: Asker, name: str) -> Reached | None:
         """What somebody may do with the thing of a cloud id; None if that is nothing."""
