@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+import msgspec
 import pytest
 
 from support.aio import run
@@ -335,6 +336,32 @@ def test_who_signs_up_waits_for_activation_unless_the_app_says_otherwise(tmp_pat
             # nobody proved that address: whoever does is somebody else
             proven = Profile(identifier="gp:1", email="joe@example.com", email_proven=True)
             assert (await backend.signin.with_profile(app, proven)).user.id != joe.id
+
+    run(main())
+
+
+def test_a_sign_in_makes_only_users_that_the_apps_own_constraints_allow(tmp_path: Path) -> None:
+    """As `POST /v1/users` (identity.md 7.3); who is a user already is not locked out by a constraint that is new, for
+    constraints are those of POST, PUT, PATCH and batches (objects.md 11.3)."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as (backend, app):
+            jane = Profile(identifier="gp:1", email="jane@example.com", name="Jane")
+            before = (await backend.signin.with_profile(app, jane)).user
+            await backend.tenants.add_constraint(APP, "user", "name", "size", {"min": 6, "max": 20})
+            await backend.tenants.put_setting(APP, "security.allow_unverified_emails", True)
+            app = await backend.tenants.get(APP)
+            with pytest.raises(SignInFailed) as refused:
+                await backend.signin.with_profile(app, Profile(identifier="gp:2", email="joe@example.com", name="Joe"))
+            assert refused.value.details["reason"] == "refused_constraint_violation"
+            assert await reason(backend, app, "password", "joe@example.com:Joe:a good password") == "refused_constraint_violation"
+            assert await backend.users.find(APP, "gp:2") is None
+            assert await backend.users.find(APP, "joe@example.com") is None
+            longer = "joe@example.com:Joe Bloggs:a good password"
+            assert (await backend.signin.with_token(app, "password", longer)).user.name == "Joe Bloggs"
+            again = msgspec.structs.replace(jane, name="Jan")
+            after = (await backend.signin.with_profile(app, again)).user
+            assert (after.id, after.name) == (before.id, "Jan")
 
     run(main())
 

@@ -271,7 +271,9 @@ def test_a_device_of_the_agent_with_credentials(here: Site) -> None:
             client.subscribe("/key/+/cmd")
 
 
-def test_a_user_connects_with_a_token_or_a_password_and_reaches_nothing(here: Site, details: dict[str, Any]) -> None:
+def test_a_user_connects_until_its_tokens_end_and_reaches_nothing_of_other_apps(
+    here: Site, details: dict[str, Any]
+) -> None:
     """Its token is the password of the user name `Bearer`; or its app and address, and its password (doors.md 29)."""
     backend = here.backend
 

@@ -80,6 +80,9 @@ def test_what_is_set_to_no_effect_is_told() -> None:
     loaded = load([*sets, "para.gp_app_id=x"], None, pytest.fail)
     assert loaded.idle == "without effect here: para.es.shards, para.s3.bucket, para.sql.password"
     assert load(["para.db.user=para"], None, pytest.fail).idle == ""
+    schema = "para.security.saml.security.want_xml_validation"  # which is always done
+    assert load([f"{schema}=false"], None, pytest.fail).idle == f"without effect here: {schema}"
+    assert load([f"{schema}=true"], None, pytest.fail).idle == ""
 
 
 def test_an_existing_application_conf(read: Load, tmp_path: Path, told: list[str]) -> None:

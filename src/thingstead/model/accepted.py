@@ -28,6 +28,7 @@ def _core() -> Iterator[tuple[str, Row]]:
 
 def _security() -> Iterator[tuple[str, Row]]:
     yield "security.remember_me", (True, "deprecated")
+    yield "security.saml.security.want_xml_validation", (True, "check responses against the schema; here always")
 
 
 def _queue() -> Iterator[tuple[str, Row]]:

@@ -89,7 +89,6 @@ def _directories() -> Iterator[tuple[str, Row]]:
         yield f"security.saml.{name}", ("", about)
     for name in _SAML_FLAGS:
         yield f"security.saml.security.{name}", (False, name.replace("_", " "))
-    yield "security.saml.security.want_xml_validation", (True, "check responses against the schema; here always")
 
 
 _SAML_ATTRIBUTES: Final[Mapping[str, str]] = {
