@@ -12,6 +12,7 @@ from support.backend import open_built, owner
 from support.client import Client
 from support.environment import ManualClock
 from support.listening import Listening, listening
+from support.people import person
 from thingstead.core.audit import LOGGER, OF_APP
 from thingstead.core.objects import Draft
 from thingstead.doors import objects
@@ -162,3 +163,17 @@ def test_apps_see_their_own_and_it_goes_with_them(door: Listening) -> None:
     assert root.send("GET", "/v1/audit?q=event:app_created").json()["items"][0]["resource"] == "app:child"
     assert root.send("DELETE", "/v1/apps/app:child").status_code == 200
     assert door.run(door.backend.store.objects.count(rules.trail_of("child"))) == 0
+
+
+def test_an_app_sees_who_of_its_people_was_refused(door: Listening) -> None:
+    """A user without a right, and a guest."""
+    root = Client(door.url, door.root)
+    keys = root.send("GET", "/v1/_setup/pets").json()
+    app = Client(door.url, type(door.root)(keys["accessKey"], keys["secretKey"]))
+    jane = person(door, "pets", "jane")
+    assert jane.send("GET", "/v1/dogs").status_code == 403
+    assert Client(door.url).send("GET", "/v1/cats", Authorization="Anonymous app:pets").status_code == 403
+    door.run(door.backend.audit.write())
+    found = app.send("GET", "/v1/audit?q=event:refused").json()["items"]
+    told = {(entry["actor"], entry["resource"], entry["outcome"]) for entry in found}
+    assert told == {(jane.id, "GET /v1/dogs", "forbidden"), ("guest", "GET /v1/cats", "forbidden")}

@@ -354,7 +354,10 @@ def test_a_sign_in_makes_only_users_that_the_apps_own_constraints_allow(tmp_path
             with pytest.raises(SignInFailed) as refused:
                 await backend.signin.with_profile(app, Profile(identifier="gp:2", email="joe@example.com", name="Joe"))
             assert refused.value.details["reason"] == "refused_constraint_violation"
-            assert await reason(backend, app, "password", "joe@example.com:Joe:a good password") == "refused_constraint_violation"
+            assert (
+                await reason(backend, app, "password", "joe@example.com:Joe:a good password")
+                == "refused_constraint_violation"
+            )
             assert await backend.users.find(APP, "gp:2") is None
             assert await backend.users.find(APP, "joe@example.com") is None
             longer = "joe@example.com:Joe Bloggs:a good password"

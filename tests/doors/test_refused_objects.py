@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -387,11 +387,22 @@ def test_signatures(door: Listening, app: Client) -> None:
     assert door.totals() == before
 
 
+def test_spaces_around_the_date_are_not_signed(door: Listening, app: Client) -> None:
+    """Values count trimmed (identity.md 4.2)."""
+    assert app.signer is not None
+    signed = app.signer.headers("GET", door.url + "/v1/_me")
+    spaced = {**signed, "X-Amz-Date": f"  {signed['X-Amz-Date']}\t "}
+    assert Client(door.url).send("GET", "/v1/_me", **spaced).status_code == 200
+
+
 def test_guests_nobody_and_unknown_schemes(door: Listening, app: Client) -> None:
     plain = Client(door.url)
     before = door.totals()
     guest = "You don't have permission to access this resource. [user: [GUEST], resource: GET /v1/dogs]"
     nobody = "You don't have permission to access this resource. [GET /v1/dogs]"
+    secret = door.run(door.backend.tenants.get("myapp")).secret
+    basic = quote("Basic " + base64.b64encode(f"app:myapp:{secret}".encode()).decode(), safe="")
+    assert plain.send("GET", "/v1/_me", Authorization=unquote(basic)).status_code == 200
     for path, headers, status, message in (
         ("/v1/dogs", {}, 401, nobody),
         ("/v1/dogs", {"Authorization": "  "}, 401, nobody),
@@ -403,6 +414,7 @@ def test_guests_nobody_and_unknown_schemes(door: Listening, app: Client) -> None
         ("/v1/_me", {}, 401, ""),
         ("/v1/_me", {"Authorization": "Anonymous app:myapp"}, 401, ""),
         ("/v1/_me?Authorization=x", {}, 401, ""),
+        (f"/v1/_me?Authorization={basic}", {}, 401, ""),  # a URL carries tokens at most (identity.md 2.6)
         ("/v1/dogs?X-Amz-Signature=00&X-Amz-Credential=app:myapp", {}, 401, ""),
     ):
         reply = plain.send("GET", path, **headers)

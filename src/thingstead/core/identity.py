@@ -101,7 +101,7 @@ class Identity:
         if given is None:
             raise BadSignature(_mismatch(request, ""), details={"rule": "Credential, SignedHeaders, Signature"})
         now = self._clock.now() // 1_000_000
-        stamp = signatures.time_of(headers.get("x-amz-date", ""))
+        stamp = signatures.time_of(headers.get("x-amz-date", "").strip())
         life = self._settings.request_expires_after
         if stamp is None or not -life <= now - stamp <= life:
             details = {"rule": f"X-Amz-Date within {life} s", "actor": given.access_key}

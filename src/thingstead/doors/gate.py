@@ -100,7 +100,7 @@ class Gate:
         actor = details.get("actor", "")
         if principal is None:
             named = _APP.search(actor) or _APP.search(details.get("right", ""))
-            app = identifier_of(named.group()) if named else ""
+            app = details.get("app") or (identifier_of(named.group()) if named else "")
         else:
             app, actor = principal.app, actor or principal.id
         path: str = scope["path"]

@@ -192,7 +192,7 @@ def verified(
     Tried in turn: the host as sent, with its default port added or removed, the forwarded one; each with the query as
     specified and as the Python client encodes repeated names.
     """
-    stamp = headers.get("x-amz-date", "")
+    stamp = headers.get("x-amz-date", "").strip()
     names = given.headers
     if given.scope != _SCOPE or given.date != stamp[:8] or "host" not in names or "x-amz-date" not in names:
         return False

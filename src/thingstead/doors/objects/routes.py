@@ -232,6 +232,7 @@ class ObjectsDoor:
                 await self._admit(call, public=public)
         except ThingsteadError as error:
             error.asker = principal.kind
+            error.details = {"app": principal.app, **error.details}
             raise
         return call
 
@@ -272,6 +273,8 @@ class ObjectsDoor:
             params = grouped(parse_query(request.raw_query))
         if not given and about_me:
             given = next(iter(params.get("Authorization", ())), "").strip()
+            if given[:7].lower() != "bearer ":  # nothing else is taken from a URL (identity.md 2.6)
+                given = ""
         scheme, _, rest = given.partition(" ")
         match scheme.lower():
             case "bearer":
