@@ -24,6 +24,7 @@ _ABSOLUTE: Final = re.compile(
 _RELATIVE: Final = re.compile(r"/(?!/)[!-\[\]-~]*")  # printable ASCII without space and backslash
 _TOKEN: Final = re.compile(r"(?<=[?&#])jwt=(\?|id)(?=[&#]|$)")
 _CAUSE: Final = re.compile(r"(?<=[?&#])cause=\?(?=[&#]|$)")
+_ALIKE: Final = frozenset({"unknown_user", "locked"})
 _PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -147,12 +148,14 @@ def with_tokens(url: str, user_token: Callable[[], str], id_token: Callable[[], 
 
 
 def with_cause(url: str, reason: str) -> str:
-    """A configured target with its placeholder `cause=?` filled in.
+    """A configured target with its placeholder `cause=?` filled in. Whether somebody is known here, or locked out, is
+    not told to who has no password (identity.md 7.4, 17).
 
-    >>> with_cause("/failed?cause=?", "wrong_password")
-    '/failed?cause=wrong_password'
+    >>> with_cause("/failed?cause=?", "inactive"), with_cause("/failed?cause=?", "unknown_user")
+    ('/failed?cause=inactive', '/failed?cause=wrong_password')
     """
-    return _CAUSE.sub(lambda _: "cause=" + quote(reason, safe=""), url)
+    told = "wrong_password" if reason in _ALIKE else reason
+    return _CAUSE.sub(lambda _: "cause=" + quote(told, safe=""), url)
 
 
 def with_query(url: str, query: str) -> str:

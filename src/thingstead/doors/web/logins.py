@@ -43,8 +43,7 @@ class Logins:
 
     def seconds_of(self, app: App) -> int:
         """How long an app's login cookie lasts."""
-        own = app.settings.get("session_timeout")
-        return own if isinstance(own, int) and not isinstance(own, bool) and own > 0 else self._seconds
+        return tokens.validity(app.settings.get("session_timeout"), None, self._seconds)
 
     async def of(self, sent: Mapping[str, str]) -> list[Login]:
         """The logins of a request, in the order of its cookies."""
