@@ -9,7 +9,7 @@ import pytest
 from support.backend import owner
 from support.devices import Device, Refused, Site, site
 
-BAD, NOT_AUTHORIZED, CLIENT_ID = 0x86, 0x87, 0x85
+BAD, NOT_AUTHORIZED, CLIENT_ID, TOO_MANY = 0x86, 0x87, 0x85, 0x9F
 
 
 @pytest.fixture
@@ -62,6 +62,26 @@ def test_a_secret(here: Site, details: dict[str, Any]) -> None:
 def test_another_things_secret(here: Site, details: dict[str, Any]) -> None:
     other = here.thing()["deviceDetails"]
     assert refused(here.plain, username=details["thingName"], password=other["secret"], five=True) == BAD
+
+
+def test_who_guesses_is_refused_unheard(tmp_path: Path) -> None:
+    """Wrong secrets of things, apps and users, wrong tokens and names that are no apikey count together, ten in a minute
+    (things.md 6.3); the right one is not listened to then. An apikey alone proves nothing that could be guessed: it is
+    let in whether there is a group of it or not."""
+    with site(tmp_path) as here:
+        details = here.thing()["deviceDetails"]
+        name, secret = details["thingName"], details["secret"]
+        guesses = (
+            (name, "wrong"),
+            ("app:para", "wrong"),
+            ("para/jane@x.example", "wrong"),
+            ("Bearer", "x.y.z"),
+            ("no-such-thing", secret),
+        )
+        with Device(here.plain, client_id="key", username="unknown-apikey", five=True):
+            for username, password in guesses * 2:
+                assert refused(here.plain, username=username, password=password, five=True) == BAD
+        assert refused(here.plain, username=name, password=secret, five=True) == TOO_MANY
 
 
 @pytest.mark.parametrize("username", ["things", "kit", "devices", "json", "ul", "+", "a/b", "#", "?SDK=Python"])
