@@ -65,9 +65,9 @@ def test_another_things_secret(here: Site, details: dict[str, Any]) -> None:
 
 
 def test_who_guesses_is_refused_unheard(tmp_path: Path) -> None:
-    """Wrong secrets of things, apps and users, wrong tokens and names that are no apikey count together, ten in a minute
-    (things.md 6.3); the right one is not listened to then. An apikey alone proves nothing that could be guessed: it is
-    let in whether there is a group of it or not."""
+    """Wrong secrets of things, apps and users, and wrong tokens, count together, ten in a minute (things.md 6.3); the
+    right one is not listened to then. An apikey alone proves nothing that could be guessed: it is let in whether there
+    is a group of it or not."""
     with site(tmp_path) as here:
         details = here.thing()["deviceDetails"]
         name, secret = details["thingName"], details["secret"]
